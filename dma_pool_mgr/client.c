@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Clients: created under a name, served by one pool, and outlived by the
+ * buffers that they leave to the next client of that name.
+ *
+ * A name is live (a driver has the client), absent (nobody has it, but buffers
+ * are pending under it: parked, or restored from an earlier kernel) or unknown.
+ * Creating a client claims an absent name; destroying it makes the name absent
+ * again with every persistent buffer pending, or unknown if there is none.
+ *
+ * Locking: see struct dpmgr and struct dpmgr_client. Order: a client's lock,
+ * the manager's lock, its drain_lock, a pool's scrub_lock, then the raw ones.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/device.h>
+#include <linux/dma-mapping.h>
+#include <linux/export.h>
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/numa.h>
+#include <linux/pfn.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "client.h"
+#include "policy.h"
+#include "pool.h"
+
+/* Buffers that are looked at before interrupts are let in again. */
+#define GIVE_UP_BATCH	64
+
+static int compare_client_name(const void *name, const struct rb_node *node)
+{
+	return strcmp(name, rb_entry(node, struct dpmgr_client, node)->name);
+}
+
+static bool client_less(struct rb_node *a, const struct rb_node *b)
+{
+	return compare_client_name(rb_entry(a, struct dpmgr_client, node)->name,
+				   b) < 0;
+}
+
+static struct dpmgr_client *find_client(struct dpmgr *mgr, const char *name)
+{
+	struct rb_node *node;
+
+	lockdep_assert_held(&mgr->lock);
+	node = rb_find(name, &mgr->clients, compare_client_name);
+	return node ? rb_entry(node, struct dpmgr_client, node) : NULL;
+}
+
+/* A client that is not on the manager's list yet. -ENOMEM, -ENOSPC. */
+static struct dpmgr_client *client_new(struct dpmgr *mgr, const char *name,
+				       bool persistent)
+{
+	struct dpmgr_client *client;
+
+	client = kzalloc(sizeof(*client), GFP_KERNEL);
+	if (!client)
+		return ERR_PTR(-ENOMEM);
+	if (persistent &&
+	    dpmgr_state_charge(mgr, dpmgr_client_state_bytes(name))) {
+		kfree(client);
+		return ERR_PTR(-ENOSPC);
+	}
+	client->mgr = mgr;
+	strscpy(client->name, name);
+	client->persistent = persistent;
+	mutex_init(&client->lock);
+	raw_spin_lock_init(&client->buf_lock);
+	INIT_LIST_HEAD(&client->bufs);
+	INIT_LIST_HEAD(&client->pending);
+	INIT_LIST_HEAD(&client->leaving);
+	return client;
+}
+
+static void client_free(struct dpmgr_client *client)
+{
+	if (client->persistent)
+		dpmgr_state_uncharge(client->mgr,
+				     dpmgr_client_state_bytes(client->name));
+	mutex_destroy(&client->lock);
+	kfree(client);
+}
+
+/* Check @params by themselves. 0, or an errno and the broken rule. */
+static int check_params(const struct dpmgr_client_params *params,
+			const char **rule)
+{
+	int ret;
+
+	*rule = "a name has 1 to 63 printable ASCII bytes and no space";
+	ret = dpmgr_text_check(params->name, DPMGR_NAME_MAX, '!');
+	if (ret)
+		return ret;
+
+	ret = -EINVAL;
+	*rule = "visibility must be DPMGR_SHARED or DPMGR_PRIVATE";
+	if (params->visibility != DPMGR_SHARED &&
+	    params->visibility != DPMGR_PRIVATE)
+		return ret;
+	*rule = "lower_vtl must be DPMGR_LOWER_VTL_ANY or DPMGR_LOWER_VTL_VTL0";
+	if (params->lower_vtl != DPMGR_LOWER_VTL_ANY &&
+	    params->lower_vtl != DPMGR_LOWER_VTL_VTL0)
+		return ret;
+	*rule = "node must be a possible NUMA node or NUMA_NO_NODE";
+	if (params->node != NUMA_NO_NODE &&
+	    (params->node < 0 || params->node >= MAX_NUMNODES ||
+	     !node_possible(params->node)))
+		return ret;
+	*rule = "quota is in pages and not 0; DPMGR_QUOTA_NONE for none";
+	if (!params->quota)
+		return ret;
+	*rule = "reserved fields must be zero";
+	if (memchr_inv(params->reserved, 0, sizeof(params->reserved)))
+		return ret;
+
+	*rule = "freeze and thaw callbacks are not supported by this version";
+	if (params->freeze || params->thaw)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+/* Take over parameters whose size is the caller's idea of the structure. */
+static int copy_params(struct dpmgr_client_params *params,
+		       const struct dpmgr_client_params *from,
+		       const char **rule)
+{
+	*rule = "params must begin with DPMGR_CLIENT_PARAMS_INIT";
+	if (!from || from->size < sizeof(*params))
+		return -EINVAL;
+	*rule = "params use fields that this version doesn't have";
+	if (from->size > PAGE_SIZE ||
+	    memchr_inv(from + 1, 0, from->size - sizeof(*params)))
+		return -E2BIG;
+	*params = *from;
+	return check_params(params, rule);
+}
+
+static const char *domain_name(const struct iommu_domain *domain)
+{
+	switch (domain->type) {
+	case IOMMU_DOMAIN_BLOCKED:
+		return "a blocking IOMMU domain";
+	case IOMMU_DOMAIN_UNMANAGED:
+		return "an unmanaged IOMMU domain";
+	case IOMMU_DOMAIN_DMA:
+	case IOMMU_DOMAIN_DMA_FQ:
+		return "a translating IOMMU domain of the DMA API";
+	default:
+		return "an IOMMU domain that may translate";
+	}
+}
+
+/*
+ * A buffer's DMA address is its physical one: the device must be able to use
+ * that, and some range must lie within its reach.
+ */
+static int check_device(struct device *dev, const struct dpmgr_pool *pool,
+			const struct dpmgr_client_params *params, u64 *end_pfn,
+			const char **rule)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	struct dpmgr_page_request request = {
+		.persistent = params->persistent,
+		.end_pfn = U64_MAX,
+	};
+
+	if (domain && domain->type != IOMMU_DOMAIN_IDENTITY) {
+		dev_err(dev, "dma_pool_mgr: the device is behind %s\n",
+			domain_name(domain));
+		*rule = "buffers need untranslated DMA; boot with iommu=pt or set the group's type to identity";
+		return -EOPNOTSUPP;
+	}
+	*rule = "no range of the pool survives a kexec; add one as SIZE@START";
+	if (!dpmgr_pages_largest(&pool->pages, &request))
+		return -ENODEV;
+	request.end_pfn = PHYS_PFN(min_not_zero(dma_get_mask(dev),
+						dev->bus_dma_limit)) + 1;
+	*rule = "every range of the pool lies above the device's DMA mask";
+	if (!dpmgr_pages_largest(&pool->pages, &request))
+		return -EOPNOTSUPP;
+	*end_pfn = request.end_pfn;
+	return 0;
+}
+
+static const char *difference(const struct dpmgr_client *absent,
+			      const struct dpmgr_client_params *params)
+{
+	if (absent->visibility != params->visibility)
+		return "its pending buffers have another visibility";
+	if (absent->lower_vtl != params->lower_vtl)
+		return "its pending buffers have another lower VTL policy";
+	if (absent->persistent != params->persistent)
+		return "it has pending buffers, so it must be persistent";
+	return NULL;
+}
+
+/* Claim the absent client of that name, or make one. */
+static struct dpmgr_client *claim_name(struct dpmgr *mgr,
+				       const struct dpmgr_client_params *params,
+				       const char **rule)
+{
+	struct dpmgr_client *client;
+
+	lockdep_assert_held(&mgr->lock);
+	*rule = "a kexec is under way";
+	if (params->persistent && mgr->frozen)
+		return ERR_PTR(-EBUSY);
+
+	client = find_client(mgr, params->name);
+	if (client) {
+		*rule = "a client of that name is live";
+		if (client->dev)
+			return ERR_PTR(-EEXIST);
+		*rule = difference(client, params);
+		return *rule ? ERR_PTR(-EINVAL) : client;
+	}
+
+	*rule = "no memory, or no room in the state region; see debugfs state";
+	client = client_new(mgr, params->name, params->persistent);
+	if (IS_ERR(client))
+		return client;
+	client->visibility = params->visibility;
+	client->lower_vtl = params->lower_vtl;
+	rb_add(&client->node, &mgr->clients, client_less);
+	return client;
+}
+
+static struct dpmgr_client *
+try_create(struct dpmgr *mgr, struct device *dev,
+	   const struct dpmgr_client_params *params, const char **rule)
+{
+	struct dpmgr_client *client;
+	struct dpmgr_pool *pool;
+	u64 end_pfn;
+	int ret;
+
+	ret = dpmgr_policy_decide(mgr, params, &pool, rule);
+	if (ret)
+		return ERR_PTR(ret);
+	*rule = "a persistent client needs a state region; load with state=SIZE@START";
+	if (params->persistent && !mgr->state_limit)
+		return ERR_PTR(-ENODEV);
+	ret = check_device(dev, pool, params, &end_pfn, rule);
+	if (ret)
+		return ERR_PTR(ret);
+
+	guard(mutex)(&mgr->lock);
+	client = claim_name(mgr, params, rule);
+	if (IS_ERR(client))
+		return client;
+	client->dev = get_device(dev);
+	client->pool = pool;
+	client->node_id = params->node;
+	client->end_pfn = end_pfn;
+	client->quota = params->quota;
+	client->finished = false;
+	/* The caller holds the manager, which holds the module. */
+	__module_get(mgr->module);
+	return client;
+}
+
+/**
+ * dpmgr_client_create() - create a client
+ * @mgr: the manager
+ * @dev: the device whose buffers these will be; its DMA mask must be set
+ * @params: what is asked for; copied
+ *
+ * If buffers are pending under that name, @params must ask for the same
+ * visibility, lower VTL policy and persistence as when they were allocated.
+ *
+ * Context: may sleep.
+ * Return: the client; an ERR_PTR of -EINVAL, -ENAMETOOLONG, -E2BIG, -EEXIST,
+ * -ENODEV, -EOPNOTSUPP, -ENOSPC, -ENOMEM or -EBUSY, see the table of errors.
+ */
+struct dpmgr_client *
+dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
+		    const struct dpmgr_client_params *params)
+{
+	struct dpmgr_client_params copy = {};
+	struct dpmgr_client *client;
+	const char *rule;
+	int ret;
+
+	if (IS_ERR_OR_NULL(mgr) || !dev) {
+		pr_err("client refused: it needs a manager and a device\n");
+		return ERR_PTR(-EINVAL);
+	}
+	ret = copy_params(&copy, params, &rule);
+	client = ret ? ERR_PTR(ret) : try_create(mgr, dev, &copy, &rule);
+	if (IS_ERR(client))
+		dev_err(dev, "dma_pool_mgr: client \"%.64s\" refused: %s (%pe)\n",
+			copy.name ?: "(null)", rule, client);
+	return client;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_client_create, DMA_POOL_MGR);
+
+/*
+ * Give up some of what a client being destroyed still holds: persistent buffers
+ * to the next client of its name, others for good. Returns whether there was
+ * anything.
+ */
+static bool give_up_some(struct dpmgr_client *client)
+{
+	unsigned int i;
+
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	for (i = 0; i < GIVE_UP_BATCH; i++) {
+		struct dpmgr_buf *buf;
+
+		buf = list_first_entry_or_null(&client->bufs, struct dpmgr_buf,
+					       link);
+		if (!buf)
+			break;
+		if (client->persistent &&
+		    (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_PENDING) ||
+		     dpmgr_buf_give_up(buf, DPMGR_BUF_PARKED,
+				       DPMGR_BUF_PENDING))) {
+			list_move_tail(&buf->link, &client->pending);
+			client->nr_pending++;
+			continue;
+		}
+		if (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_DRAINING))
+			dpmgr_buf_drain_later(buf);
+		list_move_tail(&buf->link, &client->leaving);
+	}
+	return i;
+}
+
+/**
+ * dpmgr_client_destroy() - destroy a client
+ * @client: the client, NULL or an ERR_PTR
+ *
+ * Buffers of a persistent client that were not freed are parked; those of any
+ * other are freed. No handle may be used any more, nor any call be under way.
+ *
+ * Context: may sleep.
+ */
+void dpmgr_client_destroy(struct dpmgr_client *client)
+{
+	struct dpmgr *mgr;
+	struct device *dev;
+
+	if (IS_ERR_OR_NULL(client))
+		return;
+	mgr = client->mgr;
+	dev = client->dev;
+
+	scoped_guard(mutex, &client->lock)
+		while (give_up_some(client))
+			cond_resched();
+	dpmgr_drain(mgr);
+
+	scoped_guard(mutex, &mgr->lock) {
+		client->dev = NULL;
+		/* While frozen, what was freed is held, and holds its client. */
+		if (!client->nr_bufs) {
+			rb_erase(&client->node, &mgr->clients);
+			client_free(client);
+		}
+	}
+	put_device(dev);
+	module_put(mgr->module);
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_client_destroy, DMA_POOL_MGR);
+
+static void devm_client_destroy(void *client)
+{
+	dpmgr_client_destroy(client);
+}
+
+/**
+ * devm_dpmgr_client_create() - create a client that goes with its driver
+ * @mgr: the manager
+ * @dev: the device
+ * @params: what is asked for; copied
+ *
+ * dpmgr_client_create() with dpmgr_client_destroy() when @dev's driver is
+ * unbound. Don't call the latter as well.
+ *
+ * Context: may sleep.
+ * Return: as dpmgr_client_create().
+ */
+struct dpmgr_client *
+devm_dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
+			 const struct dpmgr_client_params *params)
+{
+	struct dpmgr_client *client = dpmgr_client_create(mgr, dev, params);
+	int ret;
+
+	if (IS_ERR(client))
+		return client;
+	ret = devm_add_action_or_reset(dev, devm_client_destroy, client);
+	return ret ? ERR_PTR(ret) : client;
+}
+EXPORT_SYMBOL_NS_GPL(devm_dpmgr_client_create, DMA_POOL_MGR);
+
+/* Make a pending buffer live. */
+static void retrieve(struct dpmgr_client *client, struct dpmgr_buf *buf)
+{
+	lockdep_assert_held(&client->lock);
+	lockdep_assert_held(&client->buf_lock);
+	list_move_tail(&buf->link, &client->bufs);
+	client->nr_pending--;
+	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
+}
+
+/**
+ * dpmgr_retrieve_next() - get back a buffer that an earlier client left
+ * @client: the client
+ *
+ * Restored buffers come in address order.
+ *
+ * Context: may sleep.
+ * Return: the buffer, with size, tag, pages and contents as they were; an
+ * ERR_PTR of -ENOENT if there are no more, -ESTALE after dpmgr_client_finish().
+ */
+struct dpmgr_buf *dpmgr_retrieve_next(struct dpmgr_client *client)
+{
+	struct dpmgr_buf *buf;
+
+	guard(mutex)(&client->lock);
+	if (client->finished)
+		return ERR_PTR(-ESTALE);
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	buf = list_first_entry_or_null(&client->pending, struct dpmgr_buf, link);
+	if (!buf)
+		return ERR_PTR(-ENOENT);
+	retrieve(client, buf);
+	return buf;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_retrieve_next, DMA_POOL_MGR);
+
+/**
+ * dpmgr_retrieve_pfn() - get back the buffer at a given place
+ * @client: the client
+ * @pfn: its first page
+ * @nr_pages: its length
+ *
+ * Context: may sleep.
+ * Return: as dpmgr_retrieve_next(); -ENOENT if exactly this buffer isn't
+ * pending.
+ */
+struct dpmgr_buf *dpmgr_retrieve_pfn(struct dpmgr_client *client, u64 pfn,
+				     size_t nr_pages)
+{
+	struct dpmgr_buf *buf;
+
+	guard(mutex)(&client->lock);
+	if (client->finished)
+		return ERR_PTR(-ESTALE);
+	if (nr_pages > DPMGR_PAGES_MAX)
+		return ERR_PTR(-ENOENT);
+
+	/*
+	 * Another client's handle may be given up and used anew here, but its
+	 * memory stays; ours can't leave PENDING while we hold the lock.
+	 */
+	buf = dpmgr_pages_owner(&client->pool->pages, pfn, nr_pages);
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	if (!buf || READ_ONCE(buf->client) != client ||
+	    READ_ONCE(buf->state) != DPMGR_BUF_PENDING)
+		return ERR_PTR(-ENOENT);
+	retrieve(client, buf);
+	return buf;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_retrieve_pfn, DMA_POOL_MGR);
+
+static bool free_pending_some(struct dpmgr_client *client)
+{
+	unsigned int i;
+
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	for (i = 0; i < GIVE_UP_BATCH; i++) {
+		struct dpmgr_buf *buf;
+
+		buf = list_first_entry_or_null(&client->pending,
+					       struct dpmgr_buf, link);
+		if (!buf)
+			break;
+		list_move_tail(&buf->link, &client->bufs);
+		client->nr_pending--;
+		WRITE_ONCE(buf->state, DPMGR_BUF_DRAINING);
+		dpmgr_buf_drain_later(buf);
+	}
+	return i;
+}
+
+/**
+ * dpmgr_client_finish() - a driver has retrieved all that it wants
+ * @client: the client
+ *
+ * What is still pending is freed: by this call the driver says that the device
+ * doesn't use it any more.
+ *
+ * Context: may sleep.
+ * Return: 0, or -ESTALE if it was called before.
+ */
+int dpmgr_client_finish(struct dpmgr_client *client)
+{
+	guard(mutex)(&client->lock);
+	if (client->finished)
+		return -ESTALE;
+	client->finished = true;
+	while (free_pending_some(client))
+		cond_resched();
+	return 0;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_client_finish, DMA_POOL_MGR);
+
+/**
+ * dpmgr_client_restore() - make a saved client absent instead of unknown
+ * @mgr: the manager, being created
+ * @name: legal, and not yet there
+ * @visibility: as saved; there is such a pool
+ * @lower_vtl: as saved
+ *
+ * Context: may sleep.
+ * Return: the client; -ENOSPC if the state region is too small to save it
+ * again; -ENOMEM.
+ */
+struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
+					  enum dpmgr_visibility visibility,
+					  enum dpmgr_lower_vtl lower_vtl)
+{
+	struct dpmgr_client *client;
+
+	guard(mutex)(&mgr->lock);
+	client = client_new(mgr, name, true);
+	if (IS_ERR(client))
+		return client;
+	client->visibility = visibility;
+	client->lower_vtl = lower_vtl;
+	client->pool = mgr->pools[visibility];
+	client->quota = DPMGR_QUOTA_NONE;
+	rb_add(&client->node, &mgr->clients, client_less);
+	return client;
+}
+
+/**
+ * dpmgr_clients_freeze() - let runs of persistent clients come and go no more
+ * @mgr: the manager
+ *
+ * Context: may sleep.
+ */
+void dpmgr_clients_freeze(struct dpmgr *mgr)
+{
+	dpmgr_drain(mgr);
+	scoped_guard(mutex, &mgr->lock)
+		scoped_guard(mutex, &mgr->drain_lock)
+			WRITE_ONCE(mgr->frozen, true);
+	/* Allocations that had looked at the flag before are visible now. */
+	synchronize_rcu();
+}
+
+/**
+ * dpmgr_clients_forget() - drop all clients and handles; pages keep their owners
+ * @mgr: the manager, which nobody else uses any more
+ *
+ * What module and state region were charged stays charged: both go too.
+ *
+ * Context: may sleep.
+ */
+void dpmgr_clients_forget(struct dpmgr *mgr)
+{
+	struct dpmgr_client *client, *next;
+
+	cancel_work_sync(&mgr->drain_work);
+	rbtree_postorder_for_each_entry_safe(client, next, &mgr->clients, node) {
+		WARN_ON(client->dev);
+		kfree(client);
+	}
+	mgr->clients = RB_ROOT;
+	dpmgr_stock_destroy(&mgr->handles);
+	dpmgr_stock_destroy(&mgr->tags);
+}

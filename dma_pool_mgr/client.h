@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Clients and their buffers.
+ */
+#ifndef DPMGR_CLIENT_H
+#define DPMGR_CLIENT_H
+
+#include <linux/dma_pool_mgr.h>
+#include <linux/dma_pool_mgr_abi.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+
+#include "dpmgr.h"
+
+/**
+ * enum dpmgr_buf_state - what a buffer is, and who may change that
+ * @DPMGR_BUF_UNUSED: in stock; a driver that still has it has a stale handle
+ * @DPMGR_BUF_NEW: being allocated
+ * @DPMGR_BUF_LIVE: a driver has its handle
+ * @DPMGR_BUF_PARKED: given up by this client, for the next one of its name
+ * @DPMGR_BUF_PENDING: left by an earlier client of that name, or restored
+ * @DPMGR_BUF_DRAINING: freed, and not yet scrubbed and put back
+ *
+ * LIVE is left by cmpxchg, so that of two who give up a handle one is told.
+ * PENDING is left under the client's lock.
+ */
+enum dpmgr_buf_state {
+	DPMGR_BUF_UNUSED,
+	DPMGR_BUF_NEW,
+	DPMGR_BUF_LIVE,
+	DPMGR_BUF_PARKED,
+	DPMGR_BUF_PENDING,
+	DPMGR_BUF_DRAINING,
+};
+
+/**
+ * struct dpmgr_buf - a run of pages that a client holds
+ * @link: on the client's @bufs, @pending or @leaving (its @buf_lock), or in
+ *	stock
+ * @draining: on the manager's list of that name
+ * @client: whose it is
+ * @tag: for whom it is
+ * @vaddr: where the CPU finds it
+ * @base_pfn: first page
+ * @nr_pages: length
+ * @slack: bytes of the last page beyond the size that was asked for
+ * @state: enum dpmgr_buf_state
+ */
+struct dpmgr_buf {
+	struct list_head link;
+	struct llist_node draining;
+	struct dpmgr_client *client;
+	struct dpmgr_tag *tag;
+	void *vaddr;
+	u64 base_pfn;
+	u32 nr_pages;
+	u16 slack;
+	u16 state;
+};
+static_assert(sizeof(struct dpmgr_buf) <= DPMGR_STOCK_OBJECT_SIZE);
+
+/**
+ * struct dpmgr_tag - a tag, once per client that uses it
+ * @link: in stock
+ * @node: in the client's @tags
+ * @nr_bufs: buffers that have it
+ * @saved_at: where the generation being written holds it; servicing's
+ * @name: ended by a NUL
+ */
+struct dpmgr_tag {
+	union {
+		struct list_head link;
+		struct rb_node node;
+	};
+	u32 nr_bufs;
+	u32 saved_at;
+	char name[DPMGR_TAG_MAX + 1];
+};
+static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
+
+/**
+ * struct dpmgr_client - a name under which buffers are held
+ * @mgr: its manager
+ * @node: in @mgr's clients, by @name
+ * @name: ended by a NUL
+ * @visibility: as asked for
+ * @lower_vtl: as asked for
+ * @persistent: as asked for
+ * @dev: the device, while live; NULL while absent. @mgr's lock
+ * @pool: where buffers come from
+ * @node_id: preferred NUMA node
+ * @end_pfn: the device reaches pages below this one
+ * @quota: most pages that it may hold
+ * @nr_pages: pages that it holds, in any state
+ * @lock: orders retrieve, finish and destroy
+ * @finished: nothing can be retrieved any more. @lock
+ * @saved_name: where the generation being written holds @name; servicing's
+ * @saved_index: in the generation being written; servicing's
+ * @buf_lock: protects all below. Taken in any context; inside it only the
+ *	stocks' locks
+ * @bufs: live, parked and draining buffers
+ * @pending: buffers to retrieve, in the order they come in
+ * @leaving: draining buffers of a client that is being destroyed
+ * @tags: struct dpmgr_tag by name
+ * @nr_bufs: length of all three lists
+ * @nr_pending: length of @pending
+ *
+ * An absent client exists as long as it has pending buffers.
+ */
+struct dpmgr_client {
+	struct dpmgr *mgr;
+	struct rb_node node;
+	char name[DPMGR_NAME_MAX + 1];
+	enum dpmgr_visibility visibility;
+	enum dpmgr_lower_vtl lower_vtl;
+	bool persistent;
+	struct device *dev;
+	struct dpmgr_pool *pool;
+	int node_id;
+	u64 end_pfn;
+	u64 quota;
+	atomic64_t nr_pages;
+
+	struct mutex lock;
+	bool finished;
+	u32 saved_name;
+	u32 saved_index;
+
+	raw_spinlock_t buf_lock;
+	struct list_head bufs;
+	struct list_head pending;
+	struct list_head leaving;
+	struct rb_root tags;
+	u32 nr_bufs;
+	u32 nr_pending;
+};
+
+/* client.c */
+struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
+					  enum dpmgr_visibility visibility,
+					  enum dpmgr_lower_vtl lower_vtl);
+void dpmgr_clients_forget(struct dpmgr *mgr);
+void dpmgr_clients_freeze(struct dpmgr *mgr);
+
+/* buffer.c */
+int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
+		      u16 slack, const char *tag);
+bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
+		       enum dpmgr_buf_state to);
+void dpmgr_buf_drain_later(struct dpmgr_buf *buf);
+void dpmgr_drain(struct dpmgr *mgr);
+void dpmgr_drain_work(struct work_struct *work);
+int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes);
+void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes);
+int dpmgr_text_check(const char *text, size_t max_len, char lowest);
+const char *dpmgr_buf_state_name(enum dpmgr_buf_state state);
+
+static inline u64 dpmgr_client_state_bytes(const char *name)
+{
+	return sizeof(struct dpmgr_abi_client) + strlen(name) + 1;
+}
+
+#endif /* DPMGR_CLIENT_H */

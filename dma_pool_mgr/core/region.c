@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The state region: a header and two slots, of which one at most holds a
+ * generation that the next kernel is to restore.
+ *
+ * Writing goes to a slot that holds nothing to restore and becomes valid with
+ * the one store of its commit word; spending is the one store of the region's
+ * spent word. Whatever interrupts either, what the region says is what it said
+ * before or what it says after.
+ *
+ * What a region says is one of four things, and the difference matters: never
+ * written and spent allow a cold start; damaged means that an earlier kernel's
+ * devices may still be writing to pages that nobody can name any more.
+ *
+ * Reading works on private copies: memory that others can write must be checked
+ * and used from the same bytes.
+ *
+ * Locking: the caller's; one writer at a time.
+ */
+#include <asm/barrier.h>
+#include <asm/byteorder.h>
+#include <linux/align.h>
+#include <linux/compiler.h>
+#include <linux/crc32c.h>
+#include <linux/stddef.h>
+#include <linux/string.h>
+
+#include "state.h"
+
+#define CRC_SEED	(~0U)
+
+static size_t slot_size(size_t region_size)
+{
+	return ALIGN_DOWN((region_size - DPMGR_ABI_HEADER_SIZE) / 2, 8);
+}
+
+static void *slot_at(const void *region, size_t size, unsigned int slot)
+{
+	return (u8 *)region + DPMGR_ABI_HEADER_SIZE + slot * slot_size(size);
+}
+
+/**
+ * dpmgr_region_payload_max() - room for a payload
+ * @size: the region's size, bytes
+ *
+ * Return: bytes.
+ */
+size_t dpmgr_region_payload_max(size_t size)
+{
+	return slot_size(size) - sizeof(struct dpmgr_abi_slot);
+}
+
+static bool word_generation(__le64 word, u32 *generation)
+{
+	*generation = le64_to_cpu(word);
+	return le64_to_cpu(word) == DPMGR_ABI_WORD(*generation);
+}
+
+static u32 region_crc(const struct dpmgr_abi_region *header)
+{
+	return crc32c(CRC_SEED, header, offsetof(struct dpmgr_abi_region, crc));
+}
+
+static u32 slot_crc(const struct dpmgr_abi_slot *header)
+{
+	return crc32c(CRC_SEED, header, offsetof(struct dpmgr_abi_slot, crc));
+}
+
+static bool has_slot_magic(const struct dpmgr_abi_slot *header)
+{
+	return !memcmp(header->magic, DPMGR_ABI_SLOT_MAGIC,
+		       sizeof(header->magic));
+}
+
+static const char *check_header(const struct dpmgr_abi_region *header,
+				size_t size, u32 *spent)
+{
+	if (header->crc != cpu_to_le32(region_crc(header)))
+		return "the region's header is damaged";
+	if (header->major != cpu_to_le32(DPMGR_ABI_MAJOR))
+		return "the region was written by another major version";
+	if (header->slot_size != cpu_to_le64(slot_size(size)))
+		return "the region was written with another size";
+	if (header->reserved || header->reserved2)
+		return "the region's header has reserved fields that are not zero";
+	if (!word_generation(header->spent, spent))
+		return "the last save failed, or the spent word is damaged";
+	return NULL;
+}
+
+static const char *check_slot(const struct dpmgr_abi_slot *header, size_t size,
+			      u32 page_size)
+{
+	u64 payload_len = le64_to_cpu(header->payload_len);
+
+	if (!has_slot_magic(header) ||
+	    header->crc != cpu_to_le32(slot_crc(header)) || header->reserved)
+		return "a committed slot's header is damaged";
+	if (header->commit !=
+	    cpu_to_le64(DPMGR_ABI_WORD(le32_to_cpu(header->generation))))
+		return "a slot's commit word is not its own";
+	if (le16_to_cpu(header->major) != DPMGR_ABI_MAJOR)
+		return "the saved state has another major version";
+	if (le32_to_cpu(header->page_size) != page_size)
+		return "the saved state has another page size";
+	if (payload_len > dpmgr_region_payload_max(size) ||
+	    !IS_ALIGNED(payload_len, 8))
+		return "a committed slot's payload length is impossible";
+	return NULL;
+}
+
+/* No signature: was this region ever written? */
+static void inspect_unsigned(const void *region, size_t size,
+			     struct dpmgr_region_info *info)
+{
+	struct dpmgr_abi_slot header;
+	unsigned int slot;
+
+	for (slot = 0; slot < 2; slot++) {
+		memcpy(&header, slot_at(region, size, slot), sizeof(header));
+		if (has_slot_magic(&header)) {
+			info->status = DPMGR_REGION_DAMAGED;
+			info->why = "the region's header is overwritten";
+		}
+	}
+}
+
+/**
+ * dpmgr_region_inspect() - find out what a region holds
+ * @region: the region, DPMGR_REGION_MIN bytes at least
+ * @size: bytes
+ * @page_size: bytes
+ * @info: filled in
+ *
+ * The payload is not checked; dpmgr_region_read() does.
+ *
+ * Context: any. Changes nothing.
+ */
+void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
+			  struct dpmgr_region_info *info)
+{
+	struct dpmgr_abi_region header;
+	unsigned int slot;
+
+	*info = (struct dpmgr_region_info){};
+	memcpy(&header, region, sizeof(header));
+	if (memcmp(header.magic, DPMGR_ABI_REGION_MAGIC, sizeof(header.magic))) {
+		inspect_unsigned(region, size, info);
+		return;
+	}
+
+	info->status = DPMGR_REGION_DAMAGED;
+	info->why = check_header(&header, size, &info->generation);
+	if (info->why)
+		return;
+
+	info->status = DPMGR_REGION_SPENT;
+	for (slot = 0; slot < 2; slot++) {
+		struct dpmgr_abi_slot copy;
+		u32 generation;
+
+		memcpy(&copy, slot_at(region, size, slot), sizeof(copy));
+		if (!copy.commit)
+			continue;
+		if (word_generation(copy.commit, &generation) &&
+		    generation <= info->generation)
+			continue;
+		info->why = check_slot(&copy, size, page_size);
+		if (info->why) {
+			info->status = DPMGR_REGION_DAMAGED;
+			return;
+		}
+		info->status = DPMGR_REGION_GOOD;
+		info->generation = generation;
+		info->slot = slot;
+		info->payload_len = le64_to_cpu(copy.payload_len);
+	}
+}
+
+/**
+ * dpmgr_region_read() - copy and check the generation to restore
+ * @region: the region
+ * @size: bytes
+ * @page_size: bytes
+ * @info: what dpmgr_region_inspect() found; good
+ * @payload: room for @info->payload_len bytes
+ *
+ * Context: any. Changes nothing in the region.
+ * Return: NULL, or what is damaged.
+ */
+const char *dpmgr_region_read(const void *region, size_t size, u32 page_size,
+			      const struct dpmgr_region_info *info,
+			      void *payload)
+{
+	const struct dpmgr_abi_slot *slot = slot_at(region, size, info->slot);
+	struct dpmgr_abi_slot header;
+	const char *why;
+
+	memcpy(&header, slot, sizeof(header));
+	why = check_slot(&header, size, page_size);
+	if (why)
+		return why;
+	if (le32_to_cpu(header.generation) != info->generation ||
+	    le64_to_cpu(header.payload_len) != info->payload_len)
+		return "the slot changed while it was read";
+	memcpy(payload, slot + 1, info->payload_len);
+	if (crc32c(CRC_SEED, payload, info->payload_len) !=
+	    le32_to_cpu(header.payload_crc))
+		return "the saved state's checksum is wrong";
+	return NULL;
+}
+
+/**
+ * dpmgr_region_format() - start a region that holds nothing
+ * @region: the region
+ * @size: bytes, DPMGR_REGION_MIN at least
+ *
+ * Context: any.
+ */
+void dpmgr_region_format(void *region, size_t size)
+{
+	struct dpmgr_abi_region header = {
+		.major = cpu_to_le32(DPMGR_ABI_MAJOR),
+		.slot_size = cpu_to_le64(slot_size(size)),
+		.spent = cpu_to_le64(DPMGR_ABI_WORD(0)),
+	};
+	const size_t magic_len = sizeof(header.magic);
+	unsigned int slot;
+
+	memcpy(header.magic, DPMGR_ABI_REGION_MAGIC, magic_len);
+	header.crc = cpu_to_le32(region_crc(&header));
+
+	memset(region, 0, magic_len);
+	wmb(); /* no signature while the rest changes */
+	for (slot = 0; slot < 2; slot++)
+		memset(slot_at(region, size, slot), 0,
+		       sizeof(struct dpmgr_abi_slot));
+	memcpy((u8 *)region + magic_len, (u8 *)&header + magic_len,
+	       sizeof(header) - magic_len);
+	wmb(); /* the signature comes last */
+	memcpy(region, header.magic, magic_len);
+	wmb(); /* before anything is committed to it */
+}
+
+/**
+ * dpmgr_region_write_begin() - make a slot ready for a payload
+ * @region: a formatted region
+ * @size: bytes
+ * @slot: one that holds nothing to restore
+ *
+ * Context: any.
+ * Return: where to put up to dpmgr_region_payload_max() bytes.
+ */
+void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot)
+{
+	struct dpmgr_abi_slot *header = slot_at(region, size, slot);
+
+	WRITE_ONCE(header->commit, 0);
+	wmb(); /* it is invalid before anything in it changes */
+	return header + 1;
+}
+
+/**
+ * dpmgr_region_commit() - make a written payload the generation to restore
+ * @region: the region
+ * @size: bytes
+ * @page_size: bytes
+ * @slot: as given to dpmgr_region_write_begin()
+ * @generation: above every one that the region has seen
+ * @payload_len: bytes written, a multiple of 8
+ *
+ * Context: any.
+ */
+void dpmgr_region_commit(void *region, size_t size, u32 page_size,
+			 unsigned int slot, u32 generation, u64 payload_len)
+{
+	struct dpmgr_abi_slot *header = slot_at(region, size, slot);
+	struct dpmgr_abi_slot copy = {
+		.major = cpu_to_le16(DPMGR_ABI_MAJOR),
+		.minor = cpu_to_le16(DPMGR_ABI_MINOR),
+		.page_size = cpu_to_le32(page_size),
+		.generation = cpu_to_le32(generation),
+		.payload_len = cpu_to_le64(payload_len),
+	};
+
+	memcpy(copy.magic, DPMGR_ABI_SLOT_MAGIC, sizeof(copy.magic));
+	copy.payload_crc = cpu_to_le32(crc32c(CRC_SEED, header + 1, payload_len));
+	copy.crc = cpu_to_le32(slot_crc(&copy));
+	memcpy(header, &copy, offsetof(struct dpmgr_abi_slot, commit));
+	wmb(); /* all of it is there before it counts */
+	WRITE_ONCE(header->commit, cpu_to_le64(DPMGR_ABI_WORD(generation)));
+	wmb(); /* and it counts before the caller goes on */
+}
+
+/**
+ * dpmgr_region_spend() - a generation, and all before it, is not to be restored
+ * @region: a formatted region
+ * @generation: the last one to spend
+ *
+ * Context: any.
+ */
+void dpmgr_region_spend(void *region, u32 generation)
+{
+	struct dpmgr_abi_region *header = region;
+
+	WRITE_ONCE(header->spent, cpu_to_le64(DPMGR_ABI_WORD(generation)));
+	wmb(); /* before any page of it is handed out */
+}
+
+/**
+ * dpmgr_region_poison() - make the next load refuse
+ * @region: a formatted region
+ *
+ * For a save that failed: the next kernel must not start cold and hand out
+ * pages that devices still write.
+ *
+ * Context: any.
+ */
+void dpmgr_region_poison(void *region)
+{
+	struct dpmgr_abi_region *header = region;
+
+	WRITE_ONCE(header->spent, 0);
+	wmb();
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A generation's payload: sections of ranges, clients and runs, to bytes and
+ * back. The format is in <linux/dma_pool_mgr_abi.h>; the slots that hold a
+ * payload are in region.c.
+ *
+ * The decoder trusts nothing. It works on a private copy of the payload, in one
+ * pass, and accepts all of it or none; what it returns has been checked as far
+ * as the payload alone can tell. Whether the saved runs lie in today's pools is
+ * for the caller to check.
+ *
+ * Locking: none; a writer or a payload belongs to one thread.
+ */
+#include <asm/byteorder.h>
+#include <linux/align.h>
+#include <linux/errno.h>
+#include <linux/minmax.h>
+#include <linux/overflow.h>
+#include <linux/string.h>
+
+#include <linux/dma_pool_mgr.h>
+
+#include "state.h"
+
+/**
+ * dpmgr_state_append() - append to the open section
+ * @writer: the payload
+ * @data: what to append
+ * @len: bytes
+ *
+ * Return: where in the section @data went, bytes from its start.
+ */
+size_t dpmgr_state_append(struct dpmgr_state_writer *writer, const void *data,
+			  size_t len)
+{
+	size_t at = writer->len - writer->section -
+		    sizeof(struct dpmgr_abi_section);
+
+	if (writer->overflow || len > writer->size - writer->len) {
+		writer->overflow = true;
+		return at;
+	}
+	memcpy(writer->data + writer->len, data, len);
+	writer->len += len;
+	return at;
+}
+
+/**
+ * dpmgr_state_begin() - open a section
+ * @writer: the payload, with no section open
+ * @type: the section's type
+ */
+void dpmgr_state_begin(struct dpmgr_state_writer *writer,
+		       enum dpmgr_abi_section_type type)
+{
+	struct dpmgr_abi_section section = { .type = cpu_to_le32(type) };
+
+	writer->section = writer->len;
+	dpmgr_state_append(writer, &section, sizeof(section));
+}
+
+/**
+ * dpmgr_state_end() - close the open section
+ * @writer: the payload
+ */
+void dpmgr_state_end(struct dpmgr_state_writer *writer)
+{
+	static const u8 zeroes[8];
+	struct dpmgr_abi_section *section;
+	u64 len;
+
+	if (writer->overflow)
+		return;
+	section = (void *)(writer->data + writer->section);
+	len = writer->len - writer->section - sizeof(*section);
+	section->len = cpu_to_le64(len);
+	dpmgr_state_append(writer, zeroes, ALIGN(len, 8) - len);
+}
+
+static bool all_zero(const u8 *bytes, size_t len)
+{
+	return !memchr_inv(bytes, 0, len);
+}
+
+/* An offset names a string if a printable one of a legal length is there. */
+static bool string_is_good(const struct dpmgr_state *state, u32 offset,
+			   size_t max_len, char lowest)
+{
+	const char *string = state->strings + offset;
+	size_t room, len, i;
+
+	if (offset >= state->strings_len)
+		return false;
+	room = min_t(u64, state->strings_len - offset, max_len + 1);
+	len = strnlen(string, room);
+	if (!len || len == room)
+		return false;
+	for (i = 0; i < len; i++)
+		if (string[i] < lowest || string[i] > '~')
+			return false;
+	return true;
+}
+
+static const char *check_ranges(const struct dpmgr_state *state)
+{
+	u64 end = 0, i;
+
+	for (i = 0; i < state->nr_ranges; i++) {
+		const struct dpmgr_abi_range *range = &state->ranges[i];
+		u64 base_pfn = le64_to_cpu(range->base_pfn);
+
+		if (base_pfn < end)
+			return "saved ranges overlap or are not in ascending order";
+		if (!range->nr_pages ||
+		    check_add_overflow(base_pfn, le64_to_cpu(range->nr_pages),
+				       &end))
+			return "a saved range's length is impossible";
+		if (range->visibility > DPMGR_ABI_PRIVATE)
+			return "a saved range's visibility is unknown";
+		if (!all_zero(range->reserved, sizeof(range->reserved)))
+			return "a saved range's reserved bytes are not zero";
+	}
+	return NULL;
+}
+
+static const char *check_clients(const struct dpmgr_state *state)
+{
+	const char *previous = "";
+	u64 i;
+
+	for (i = 0; i < state->nr_clients; i++) {
+		const struct dpmgr_abi_client *client = &state->clients[i];
+		u32 name = le32_to_cpu(client->name);
+
+		if (!string_is_good(state, name, DPMGR_NAME_MAX, '!'))
+			return "a saved client's name is not a legal name";
+		if (strcmp(previous, state->strings + name) >= 0)
+			return "saved clients are not in ascending order of names";
+		previous = state->strings + name;
+		if (client->visibility > DPMGR_ABI_PRIVATE)
+			return "a saved client's visibility is unknown";
+		if (client->lower_vtl > DPMGR_LOWER_VTL_VTL0)
+			return "a saved client's lower VTL policy is unknown";
+		if (!all_zero(client->reserved, sizeof(client->reserved)))
+			return "a saved client's reserved bytes are not zero";
+	}
+	return NULL;
+}
+
+static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
+{
+	u64 end = 0, range_end, r = 0, i;
+
+	for (i = 0; i < state->nr_runs; i++) {
+		const struct dpmgr_abi_run *run = &state->runs[i];
+		u64 base_pfn = le64_to_cpu(run->base_pfn);
+		u32 client = le32_to_cpu(run->client);
+
+		if (base_pfn < end)
+			return "saved runs overlap or are not in ascending order";
+		if (!run->nr_pages ||
+		    check_add_overflow(base_pfn, (u64)le32_to_cpu(run->nr_pages),
+				       &end))
+			return "a saved run's length is impossible";
+		if (client >= state->nr_clients)
+			return "a saved run's client is not there";
+		if (!string_is_good(state, le32_to_cpu(run->tag), DPMGR_TAG_MAX,
+				    ' '))
+			return "a saved run's tag is not a legal tag";
+		if (le16_to_cpu(run->slack) >= page_size)
+			return "a saved run's slack is more than a page";
+		if (!all_zero(run->reserved, sizeof(run->reserved)))
+			return "a saved run's reserved bytes are not zero";
+
+		for (; r < state->nr_ranges; r++) {
+			range_end = le64_to_cpu(state->ranges[r].base_pfn) +
+				    le64_to_cpu(state->ranges[r].nr_pages);
+			if (base_pfn < range_end)
+				break;
+		}
+		if (r == state->nr_ranges || end > range_end ||
+		    base_pfn < le64_to_cpu(state->ranges[r].base_pfn))
+			return "a saved run is outside the saved ranges";
+		if (state->ranges[r].visibility !=
+		    state->clients[client].visibility)
+			return "a saved run is in a pool that its client may not use";
+	}
+	return NULL;
+}
+
+/* Set @array and @nr to a section's contents if they are whole entries. */
+#define section_array(contents, len, array, nr) ({			\
+	u64 __len = (len);						\
+									\
+	(array) = (const void *)(contents);				\
+	(nr) = __len / sizeof(*(array));				\
+	__len % sizeof(*(array)) == 0;					\
+})
+
+static const char *split_sections(const u8 *payload, size_t len,
+				  struct dpmgr_state *state)
+{
+	u32 expected = DPMGR_ABI_STRINGS;
+	size_t at = 0;
+
+	while (at < len) {
+		const struct dpmgr_abi_section *section;
+		const u8 *contents;
+		u64 section_len;
+		size_t padded;
+		bool whole = true;
+		u32 type, flags;
+
+		if (len - at < sizeof(*section))
+			return "a section's header is cut short";
+		section = (const void *)(payload + at);
+		at += sizeof(*section);
+		contents = payload + at;
+		type = le32_to_cpu(section->type);
+		flags = le32_to_cpu(section->flags);
+		section_len = le64_to_cpu(section->len);
+		if (section_len > len - at)
+			return "a section is longer than the payload";
+		padded = ALIGN(section_len, 8);
+		if (padded > len - at ||
+		    !all_zero(contents + section_len, padded - section_len))
+			return "a section's padding is not zero";
+		at += padded;
+
+		if (flags & ~DPMGR_ABI_SKIPPABLE)
+			return "a section has unknown flags";
+		if (type > DPMGR_ABI_RUNS && (flags & DPMGR_ABI_SKIPPABLE))
+			continue;
+		if (type != expected || flags)
+			return "a section is unknown, missing or out of order";
+		expected++;
+
+		switch (type) {
+		case DPMGR_ABI_STRINGS:
+			whole = section_array(contents, section_len,
+					      state->strings,
+					      state->strings_len);
+			break;
+		case DPMGR_ABI_RANGES:
+			whole = section_array(contents, section_len,
+					      state->ranges, state->nr_ranges);
+			break;
+		case DPMGR_ABI_CLIENTS:
+			whole = section_array(contents, section_len,
+					      state->clients,
+					      state->nr_clients);
+			break;
+		case DPMGR_ABI_RUNS:
+			whole = section_array(contents, section_len,
+					      state->runs, state->nr_runs);
+			break;
+		}
+		if (!whole)
+			return "a section does not hold whole entries";
+	}
+	if (expected <= DPMGR_ABI_RUNS)
+		return "a section is missing";
+	return NULL;
+}
+
+/**
+ * dpmgr_state_decode() - check a payload and make its parts accessible
+ * @payload: private copy of the bytes, 8-byte aligned
+ * @len: bytes
+ * @page_size: bytes
+ * @state: filled in on success; valid as long as @payload
+ * @why: set on failure
+ *
+ * Context: any.
+ * Return: 0, or -EBADMSG.
+ */
+int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,
+		       struct dpmgr_state *state, const char **why)
+{
+	*state = (struct dpmgr_state){};
+	*why = split_sections(payload, len, state);
+	if (!*why)
+		*why = check_ranges(state);
+	if (!*why)
+		*why = check_clients(state);
+	if (!*why)
+		*why = check_runs(state, page_size);
+	return *why ? -EBADMSG : 0;
+}

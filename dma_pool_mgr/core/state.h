@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Saved state to bytes and back.
+ */
+#ifndef DPMGR_CORE_STATE_H
+#define DPMGR_CORE_STATE_H
+
+#include <linux/dma_pool_mgr_abi.h>
+#include <linux/types.h>
+
+/**
+ * struct dpmgr_state_writer - payload being written
+ * @data: where to, 8-byte aligned
+ * @size: room at @data, bytes
+ * @len: bytes written
+ * @section: offset of the open section's header
+ * @overflow: something did not fit; nothing after it was written
+ */
+struct dpmgr_state_writer {
+	u8 *data;
+	size_t size;
+	size_t len;
+	size_t section;
+	bool overflow;
+};
+
+void dpmgr_state_begin(struct dpmgr_state_writer *writer,
+		       enum dpmgr_abi_section_type type);
+size_t dpmgr_state_append(struct dpmgr_state_writer *writer, const void *data,
+			  size_t len);
+void dpmgr_state_end(struct dpmgr_state_writer *writer);
+
+/**
+ * struct dpmgr_state - a decoded payload; points into it
+ */
+struct dpmgr_state {
+	const char *strings;
+	u64 strings_len;
+	const struct dpmgr_abi_range *ranges;
+	u64 nr_ranges;
+	const struct dpmgr_abi_client *clients;
+	u64 nr_clients;
+	const struct dpmgr_abi_run *runs;
+	u64 nr_runs;
+};
+
+int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,
+		       struct dpmgr_state *state, const char **why);
+
+enum dpmgr_region_status {
+	DPMGR_REGION_NEVER_WRITTEN,
+	DPMGR_REGION_SPENT,
+	DPMGR_REGION_GOOD,
+	DPMGR_REGION_DAMAGED,
+};
+
+/**
+ * struct dpmgr_region_info - what a state region holds
+ * @status: in one word
+ * @generation: the one to restore if good, else the last one spent
+ * @slot: of the one to restore
+ * @payload_len: of the one to restore, bytes
+ * @why: what is damaged
+ */
+struct dpmgr_region_info {
+	enum dpmgr_region_status status;
+	u32 generation;
+	unsigned int slot;
+	u64 payload_len;
+	const char *why;
+};
+
+/* A header page and two slots of a page each. */
+#define DPMGR_REGION_MIN	((size_t)3 * DPMGR_ABI_HEADER_SIZE)
+
+void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
+			  struct dpmgr_region_info *info);
+const char *dpmgr_region_read(const void *region, size_t size, u32 page_size,
+			      const struct dpmgr_region_info *info,
+			      void *payload);
+void dpmgr_region_format(void *region, size_t size);
+size_t dpmgr_region_payload_max(size_t size);
+void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot);
+void dpmgr_region_commit(void *region, size_t size, u32 page_size,
+			 unsigned int slot, u32 generation, u64 payload_len);
+void dpmgr_region_spend(void *region, u32 generation);
+void dpmgr_region_poison(void *region);
+
+#endif /* DPMGR_CORE_STATE_H */

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What administrators look at: read-only tables, each with a header line. Their
+ * formats are in Documentation/debugfs.rst.
+ *
+ * A table is correct while others allocate and free: a line shows what was true
+ * at one moment, and everything that was there all the while has its line.
+ *
+ * Locking: clients and state hold the manager's lock while they are printed;
+ * buffers copies one run at a time under its range's lock.
+ */
+#include <linux/cleanup.h>
+#include <linux/debugfs.h>
+#include <linux/device.h>
+#include <linux/pfn.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "client.h"
+#include "debugfs.h"
+#include "pool.h"
+#include "servicing.h"
+
+static int pools_show(struct seq_file *m, void *unused)
+{
+	struct dpmgr *mgr = m->private;
+	unsigned int v, i;
+
+	seq_printf(m, "%-8s %-18s %-18s %4s %-10s %10s %10s %10s %10s %10s %8s\n",
+		   "pool", "start", "end", "node", "survives", "pages", "free",
+		   "dirty", "used", "used_max", "runs");
+	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
+		struct dpmgr_pool *pool = mgr->pools[v];
+
+		for (i = 0; pool && i < pool->pages.nr_ranges; i++) {
+			struct dpmgr_page_range_info info;
+			struct dpmgr_page_counts counts;
+
+			dpmgr_pages_info(&pool->pages, i, &info);
+			dpmgr_pages_count(&pool->pages, i, &counts);
+			seq_printf(m, "%-8s %#018llx %#018llx %4d %-10s %10llu %10llu %10llu %10llu %10llu %8llu\n",
+				   dpmgr_visibility_name(v),
+				   PFN_PHYS(info.base_pfn),
+				   PFN_PHYS(info.base_pfn + info.nr_pages) - 1,
+				   info.node, info.persistent ? "kexec" : "nothing",
+				   counts.total, counts.free, counts.dirty,
+				   counts.used, counts.used_max, counts.runs);
+		}
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pools);
+
+static int clients_show(struct seq_file *m, void *unused)
+{
+	struct dpmgr *mgr = m->private;
+	struct rb_node *node;
+
+	seq_printf(m, "%-7s %-10s %-9s %-10s %10s %8s %8s %-20s %s\n",
+		   "state", "visibility", "lower_vtl", "persistent", "pages",
+		   "buffers", "pending", "device", "client");
+	guard(mutex)(&mgr->lock);
+	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
+		struct dpmgr_client *client =
+			rb_entry(node, struct dpmgr_client, node);
+		u32 nr_bufs, nr_pending;
+
+		scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
+			nr_bufs = client->nr_bufs;
+			nr_pending = client->nr_pending;
+		}
+		seq_printf(m, "%-7s %-10s %-9s %-10s %10llu %8u %8u %-20s %s\n",
+			   client->dev ? "live" : "absent",
+			   dpmgr_visibility_name(client->visibility),
+			   client->lower_vtl == DPMGR_LOWER_VTL_VTL0 ? "vtl0" : "any",
+			   client->persistent ? "yes" : "no",
+			   (u64)atomic64_read(&client->nr_pages), nr_bufs,
+			   nr_pending,
+			   client->dev ? dev_name(client->dev) : "-",
+			   client->name);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(clients);
+
+/*
+ * A line of the buffers table, and where the walk has come to: the file position
+ * is the pool's number times 2^53, plus the page after the last run, plus 1.
+ */
+struct buffer_line {
+	struct dpmgr *mgr;
+	u64 base_pfn;
+	u32 nr_pages;
+	u64 size;
+	enum dpmgr_visibility visibility;
+	enum dpmgr_buf_state state;
+	char client[DPMGR_NAME_MAX + 1];
+	char tag[DPMGR_TAG_MAX + 1];
+};
+
+#define POOL_SHIFT	53
+
+/* Called under a range's raw lock, which keeps the owner where it is. */
+static void copy_buffer(const struct dpmgr_page_run *run, void *arg)
+{
+	const struct dpmgr_buf *buf = run->owner;
+	struct buffer_line *line = arg;
+
+	line->base_pfn = run->base_pfn;
+	line->nr_pages = run->nr_pages;
+	line->size = PFN_PHYS((u64)run->nr_pages) - buf->slack;
+	line->state = READ_ONCE(buf->state);
+	strscpy(line->client, buf->client->name);
+	strscpy(line->tag, buf->tag->name);
+}
+
+static void *buffers_find(struct seq_file *m, loff_t *pos)
+{
+	struct buffer_line *line = m->private;
+	unsigned int v = *pos >> POOL_SHIFT;
+	u64 pfn = (*pos & (BIT_ULL(POOL_SHIFT) - 1)) - 1;
+
+	for (; v < DPMGR_VISIBILITIES; v++, pfn = 0) {
+		struct dpmgr_pool *pool = line->mgr->pools[v];
+
+		if (!pool)
+			continue;
+		line->visibility = v;
+		pfn = dpmgr_pages_visit(&pool->pages, pfn, U64_MAX, copy_buffer,
+					line);
+		if (pfn != U64_MAX) {
+			*pos = ((u64)v << POOL_SHIFT) + line->base_pfn + 1;
+			return line;
+		}
+	}
+	return NULL;
+}
+
+static void *buffers_start(struct seq_file *m, loff_t *pos)
+{
+	return *pos ? buffers_find(m, pos) : SEQ_START_TOKEN;
+}
+
+static void *buffers_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	const struct buffer_line *line = v;
+
+	*pos += v == SEQ_START_TOKEN ? 1 : line->nr_pages;
+	return buffers_find(m, pos);
+}
+
+static void buffers_stop(struct seq_file *m, void *v)
+{
+}
+
+static int buffers_show(struct seq_file *m, void *v)
+{
+	const struct buffer_line *line = v;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_printf(m, "%-8s %-18s %10s %14s %-8s %-32s %s\n", "pool",
+			   "start", "pages", "bytes", "state", "client", "tag");
+		return 0;
+	}
+	seq_printf(m, "%-8s %#018llx %10u %14llu %-8s %-32s %s\n",
+		   dpmgr_visibility_name(line->visibility),
+		   PFN_PHYS(line->base_pfn), line->nr_pages, line->size,
+		   dpmgr_buf_state_name(line->state), line->client, line->tag);
+	return 0;
+}
+
+static const struct seq_operations buffers_ops = {
+	.start = buffers_start,
+	.next = buffers_next,
+	.stop = buffers_stop,
+	.show = buffers_show,
+};
+
+static int buffers_open(struct inode *inode, struct file *file)
+{
+	struct buffer_line *line;
+
+	line = __seq_open_private(file, &buffers_ops, sizeof(*line));
+	if (!line)
+		return -ENOMEM;
+	line->mgr = inode->i_private;
+	return 0;
+}
+
+static const struct file_operations buffers_fops = {
+	.owner = THIS_MODULE,
+	.open = buffers_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = seq_release_private,
+};
+
+static int state_show(struct seq_file *m, void *unused)
+{
+	static const char * const found[] = {
+		[DPMGR_REGION_NEVER_WRITTEN] = "never written",
+		[DPMGR_REGION_SPENT] = "spent",
+		[DPMGR_REGION_GOOD] = "restored",
+	};
+	struct dpmgr *mgr = m->private;
+	const struct dpmgr_region *region = mgr->region;
+
+	seq_printf(m, "%-22s %s\n", "field", "value");
+	if (!region) {
+		seq_printf(m, "%-22s %s\n", "region", "none");
+		return 0;
+	}
+	guard(mutex)(&mgr->lock);
+	seq_printf(m, "%-22s %#018llx\n", "start", region->mapping.range.start);
+	seq_printf(m, "%-22s %llu\n", "bytes", region->mapping.range.size);
+	seq_printf(m, "%-22s %s\n", "found", found[region->found.status]);
+	seq_printf(m, "%-22s %u\n", "found_generation", region->found.generation);
+	seq_printf(m, "%-22s %llu\n", "restored_clients", region->nr_clients);
+	seq_printf(m, "%-22s %llu\n", "restored_buffers", region->nr_runs);
+	seq_printf(m, "%-22s %llu\n", "bytes_needed",
+		   (u64)atomic64_read(&mgr->state_used));
+	seq_printf(m, "%-22s %llu\n", "bytes_available", mgr->state_limit);
+	seq_printf(m, "%-22s %s\n", "frozen", mgr->frozen ? "yes" : "no");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(state);
+
+/**
+ * dpmgr_debugfs_create() - show a manager
+ * @mgr: the manager
+ * @name: of the directory
+ *
+ * Context: may sleep. Failure is not reported: debugfs is a courtesy.
+ */
+void dpmgr_debugfs_create(struct dpmgr *mgr, const char *name)
+{
+	mgr->debugfs = debugfs_create_dir(name, NULL);
+	debugfs_create_file("pools", 0400, mgr->debugfs, mgr, &pools_fops);
+	debugfs_create_file("clients", 0400, mgr->debugfs, mgr, &clients_fops);
+	debugfs_create_file("buffers", 0400, mgr->debugfs, mgr, &buffers_fops);
+	debugfs_create_file("state", 0400, mgr->debugfs, mgr, &state_fops);
+}
+
+/* Context: may sleep; waits for readers. */
+void dpmgr_debugfs_remove(struct dpmgr *mgr)
+{
+	debugfs_remove_recursive(mgr->debugfs);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The manager: what everything hangs off.
+ */
+#ifndef DPMGR_DPMGR_H
+#define DPMGR_DPMGR_H
+
+#include <linux/atomic.h>
+#include <linux/dma_pool_mgr.h>
+#include <linux/llist.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/workqueue.h>
+
+#include "stock.h"
+
+struct dentry;
+struct dpmgr_pool;
+struct dpmgr_region;
+struct module;
+
+/* What keeps the host out of a guest's private memory. */
+enum dpmgr_isolation {
+	DPMGR_ISOLATION_NONE,
+	DPMGR_ISOLATION_VBS,
+	DPMGR_ISOLATION_SNP,
+	DPMGR_ISOLATION_TDX,
+};
+
+#define DPMGR_VISIBILITIES	2
+#define DPMGR_NO_VTOM		(-1)
+
+/**
+ * struct dpmgr - a manager
+ * @module: held once by each live client and each run of a persistent client,
+ *	so that none of them loses the code under it; NULL in tests
+ * @isolation: fixed
+ * @vtom_bit: fixed; DPMGR_NO_VTOM if there is none
+ * @pools: by visibility; NULL where there is none; fixed
+ * @lock: protects @clients and the life and death of what is on it
+ * @clients: struct dpmgr_client by name, live and absent
+ * @handles: struct dpmgr_buf
+ * @tags: struct dpmgr_tag
+ * @draining: buffers freed, in any context, and not yet taken up
+ * @drain_lock: serialises taking them up; protects @held
+ * @drain_work: takes them up
+ * @held: freed while frozen, and left as they are
+ * @frozen: runs of persistent clients come and go no more. Set once, under
+ *	@lock and @drain_lock; read under either or in an RCU read section
+ * @state_limit: room for a generation, bytes; 0 without a state region; fixed
+ * @state_used: what the next generation needs, bytes
+ * @region: the state region, or NULL
+ * @debugfs: our directory
+ */
+struct dpmgr {
+	struct module *module;
+	enum dpmgr_isolation isolation;
+	int vtom_bit;
+	struct dpmgr_pool *pools[DPMGR_VISIBILITIES];
+
+	struct mutex lock;
+	struct rb_root clients;
+
+	struct dpmgr_stock handles;
+	struct dpmgr_stock tags;
+
+	struct llist_head draining;
+	struct mutex drain_lock;
+	struct work_struct drain_work;
+	struct llist_head held;
+	bool frozen;
+
+	u64 state_limit;
+	atomic64_t state_used;
+	struct dpmgr_region *region;
+
+	struct dentry *debugfs;
+};
+
+#endif /* DPMGR_DPMGR_H */

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DMA pool manager: the module, its parameters, and the manager that they
+ * describe.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/crash_dump.h>
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+#include <linux/reboot.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "debugfs.h"
+#include "manager.h"
+#include "pool.h"
+#include "servicing.h"
+
+/* Ranges that one parameter may list. */
+#define RANGES_MAX	32
+
+static char *shared;
+module_param(shared, charp, 0444);
+MODULE_PARM_DESC(shared, "Ranges of the shared pool (host-visible): SIZE@START[,SIZE@START...], decimal or 0x hex with K, M, G, T, P or E, in memory reserved by firmware or memmap=SIZE$START; or name:NAME of a reserve_mem= reservation, for buffers that don't persist");
+
+static char *private;
+module_param(private, charp, 0444);
+MODULE_PARM_DESC(private, "Ranges of the private pool, as for shared=");
+
+static char *state;
+module_param(state, charp, 0444);
+MODULE_PARM_DESC(state, "The state region, one SIZE@START: where persistent clients' state outlives a kexec");
+
+static char *isolation = "none";
+module_param(isolation, charp, 0444);
+MODULE_PARM_DESC(isolation, "What isolates this guest from its host: none (default), vbs, snp or tdx");
+
+static int vtom_bit = DPMGR_NO_VTOM;
+module_param(vtom_bit, int, 0444);
+MODULE_PARM_DESC(vtom_bit, "Address bit that marks shared memory on a confidential VM; -1 (default) for none");
+
+/* The manager that the parameters describe, from init to exit. */
+static struct dpmgr *default_manager;
+
+/* The parameters, parsed. */
+struct parsed {
+	struct dpmgr_range ranges[DPMGR_VISIBILITIES][RANGES_MAX];
+	struct dpmgr_range state;
+};
+
+/**
+ * dpmgr_default_get() - the manager that the module's parameters describe
+ *
+ * Context: may sleep.
+ * Return: the manager, to be given back with dpmgr_put(); ERR_PTR(-ENODEV) if
+ * the module was loaded without ranges.
+ */
+struct dpmgr *dpmgr_default_get(void)
+{
+	if (!default_manager || !try_module_get(THIS_MODULE))
+		return ERR_PTR(-ENODEV);
+	return default_manager;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_default_get, DMA_POOL_MGR);
+
+/**
+ * dpmgr_put() - give back a manager
+ * @mgr: the manager, NULL or an ERR_PTR
+ *
+ * A client keeps its manager by itself: it may be created and the manager given
+ * back at once.
+ *
+ * Context: may sleep.
+ */
+void dpmgr_put(struct dpmgr *mgr)
+{
+	if (!IS_ERR_OR_NULL(mgr))
+		module_put(mgr->module);
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_put, DMA_POOL_MGR);
+
+static int refuse(const char *param, const struct dpmgr_range *range,
+		  const char *rule, int err)
+{
+	pr_err("%s=%.*s: %s\n", param, range->text_len, range->text, rule);
+	return err;
+}
+
+static int resolve_name(const char *param, struct dpmgr_range *range)
+{
+	phys_addr_t start, size;
+
+	if (!reserve_mem_find_by_name(range->name, &start, &size))
+		return refuse(param, range,
+			      "no reserve_mem= reservation has this name",
+			      -ENOENT);
+	range->start = start;
+	range->size = size;
+	return 0;
+}
+
+/* Parse @text into @ranges. The number of them, or an errno. */
+static int parse_list(const char *param, const char *text,
+		      struct dpmgr_range *ranges, unsigned int max)
+{
+	const char *rule;
+	int nr, ret, i;
+
+	if (!text)
+		return 0;
+	nr = dpmgr_range_parse(text, ranges, max, &rule);
+	if (nr < 0) {
+		i = max - 1;
+		while (!ranges[i].text)
+			i--;
+		return refuse(param, &ranges[i], rule, nr);
+	}
+	for (i = 0; i < nr; i++) {
+		ret = ranges[i].name[0] ? resolve_name(param, &ranges[i]) : 0;
+		if (ret)
+			return ret;
+	}
+	return nr;
+}
+
+static int parse_state(struct parsed *parsed)
+{
+	const char *rule;
+	int ret;
+
+	ret = dpmgr_range_parse(state, &parsed->state, 1, &rule);
+	if (ret < 0)
+		return refuse("state", &parsed->state, rule, ret);
+	if (parsed->state.name[0])
+		return refuse("state", &parsed->state,
+			      "reserve_mem= memory doesn't survive a kexec; give SIZE@START",
+			      -EINVAL);
+	return 0;
+}
+
+static int parse_isolation(enum dpmgr_isolation *type)
+{
+	static const char * const names[] = {
+		[DPMGR_ISOLATION_NONE] = "none",
+		[DPMGR_ISOLATION_VBS] = "vbs",
+		[DPMGR_ISOLATION_SNP] = "snp",
+		[DPMGR_ISOLATION_TDX] = "tdx",
+	};
+	int i = match_string(names, ARRAY_SIZE(names), isolation);
+
+	if (i < 0) {
+		pr_err("isolation=%s: must be none, vbs, snp or tdx\n", isolation);
+		return -EINVAL;
+	}
+	*type = i;
+	return 0;
+}
+
+static int parse_params(struct dpmgr_config *config, struct parsed *parsed)
+{
+	static char ** const lists[] = {
+		[DPMGR_SHARED] = &shared,
+		[DPMGR_PRIVATE] = &private,
+	};
+	unsigned int v;
+	int ret;
+
+	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
+		ret = parse_list(dpmgr_visibility_name(v), *lists[v],
+				 parsed->ranges[v], RANGES_MAX);
+		if (ret < 0)
+			return ret;
+		config->ranges[v] = parsed->ranges[v];
+		config->nr_ranges[v] = ret;
+	}
+	if (state) {
+		ret = parse_state(parsed);
+		if (ret)
+			return ret;
+		config->state = &parsed->state;
+	}
+	ret = parse_isolation(&config->isolation);
+	if (ret)
+		return ret;
+	if (vtom_bit != DPMGR_NO_VTOM &&
+	    (vtom_bit < PAGE_SHIFT || vtom_bit > 63)) {
+		pr_err("vtom_bit=%d: must be a bit of a page's address, %d to 63, or -1\n",
+		       vtom_bit, PAGE_SHIFT);
+		return -EINVAL;
+	}
+	config->vtom_bit = vtom_bit;
+	return 0;
+}
+
+static int reboot_event(struct notifier_block *nb, unsigned long event,
+			void *command)
+{
+	dpmgr_servicing_reboot(default_manager, event, command);
+	return NOTIFY_DONE;
+}
+
+/* The last to be called: everyone else's changes are to be saved too. */
+static struct notifier_block reboot_notifier = {
+	.notifier_call = reboot_event,
+	.priority = INT_MIN,
+};
+
+static int __init dpmgr_init(void)
+{
+	struct dpmgr_config config = {
+		.module = THIS_MODULE,
+		.mapping = &dpmgr_mapping_reserved,
+	};
+	struct parsed *parsed __free(kfree) = NULL;
+	struct dpmgr *mgr;
+	int ret;
+
+	if (!shared && !private && !state) {
+		pr_info("no ranges were given: no pools\n");
+		return 0;
+	}
+	if (is_kdump_kernel()) {
+		pr_err("this is a kdump kernel: the crashed kernel's devices may still be writing to the pools\n");
+		return -EPERM;
+	}
+
+	parsed = kzalloc(sizeof(*parsed), GFP_KERNEL);
+	if (!parsed)
+		return -ENOMEM;
+	ret = parse_params(&config, parsed);
+	if (ret)
+		return ret;
+	mgr = dpmgr_create(&config);
+	if (IS_ERR(mgr))
+		return PTR_ERR(mgr);
+
+	default_manager = mgr;
+	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
+	register_reboot_notifier(&reboot_notifier);
+	return 0;
+}
+/*
+ * Built in: after subsys_initcall, in which PCI makes the resource tree's
+ * reserved entries, and before the drivers that use us.
+ */
+fs_initcall(dpmgr_init);
+
+static void __exit dpmgr_exit(void)
+{
+	if (!default_manager)
+		return;
+	unregister_reboot_notifier(&reboot_notifier);
+	dpmgr_debugfs_remove(default_manager);
+	dpmgr_destroy(default_manager);
+}
+module_exit(dpmgr_exit);
+
+MODULE_DESCRIPTION("DMA pool manager for kernels that service themselves under running devices");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Managers: put together from ranges, and taken apart.
+ *
+ * The order is what makes a load safe. Every range is checked before any is
+ * claimed; the state region is read before the pools are, and the saved runs are
+ * claimed in them before anything is written to either; what was restored is
+ * spent after all that can fail; only then is a page scrubbed or handed out.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/printk.h>
+#include <linux/slab.h>
+
+#include "client.h"
+#include "manager.h"
+#include "pool.h"
+#include "servicing.h"
+
+/* The parameters that name ranges: the pools', and last the state region's. */
+#define NR_LISTS	(DPMGR_VISIBILITIES + 1)
+
+static const char *list_name(unsigned int list)
+{
+	return list < DPMGR_VISIBILITIES ? dpmgr_visibility_name(list) : "state";
+}
+
+static const struct dpmgr_range *list_ranges(const struct dpmgr_config *config,
+					     unsigned int list,
+					     unsigned int *nr_ranges)
+{
+	if (list < DPMGR_VISIBILITIES) {
+		*nr_ranges = config->nr_ranges[list];
+		return config->ranges[list];
+	}
+	*nr_ranges = config->state ? 1 : 0;
+	return config->state;
+}
+
+/* Is @range, in @list, clear of every range before it? */
+static int check_overlap(const struct dpmgr_config *config, unsigned int list,
+			 const struct dpmgr_range *range)
+{
+	unsigned int other, nr_ranges, i;
+
+	for (other = 0; other <= list; other++) {
+		const struct dpmgr_range *ranges =
+			list_ranges(config, other, &nr_ranges);
+
+		for (i = 0; i < nr_ranges && &ranges[i] != range; i++) {
+			if (!dpmgr_range_overlaps(&ranges[i], range))
+				continue;
+			pr_err("%s=%.*s: overlaps %s=%.*s\n", list_name(list),
+			       range->text_len, range->text, list_name(other),
+			       ranges[i].text_len, ranges[i].text);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int check_ranges(const struct dpmgr_config *config)
+{
+	unsigned int list, nr_ranges, i;
+	int ret;
+
+	for (list = 0; list < NR_LISTS; list++) {
+		const struct dpmgr_range *ranges =
+			list_ranges(config, list, &nr_ranges);
+
+		for (i = 0; i < nr_ranges; i++) {
+			const char *rule;
+
+			ret = dpmgr_range_check(&ranges[i], PAGE_SIZE,
+						config->mapping->last_addr(),
+						&rule);
+			if (ret) {
+				pr_err("%s=%.*s: %s\n", list_name(list),
+				       ranges[i].text_len, ranges[i].text, rule);
+				return ret;
+			}
+			ret = check_overlap(config, list, &ranges[i]);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+static int create_pools(struct dpmgr *mgr, const struct dpmgr_config *config)
+{
+	unsigned int v;
+
+	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
+		struct dpmgr_pool *pool;
+
+		if (!config->nr_ranges[v])
+			continue;
+		pool = dpmgr_pool_create(config->mapping, v, config->ranges[v],
+					 config->nr_ranges[v]);
+		if (IS_ERR(pool))
+			return PTR_ERR(pool);
+		mgr->pools[v] = pool;
+	}
+	return 0;
+}
+
+static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
+{
+	int ret;
+
+	ret = check_ranges(config);
+	if (ret)
+		return ret;
+	if (config->state) {
+		ret = dpmgr_servicing_open(mgr, config->mapping, config->state);
+		if (ret)
+			return ret;
+	}
+	ret = create_pools(mgr, config);
+	if (ret || !mgr->region)
+		return ret;
+	return dpmgr_servicing_restore(mgr);
+}
+
+/**
+ * dpmgr_create() - make a manager, restoring what an earlier kernel saved
+ * @config: what it is made of
+ *
+ * On failure nothing stays claimed or mapped, the state region is as it was,
+ * and the log says why.
+ *
+ * Context: may sleep.
+ * Return: the manager; an ERR_PTR of -EINVAL or -ERANGE for a range that breaks
+ * a rule, -EBUSY for one that is claimed, -ENOSPC for a state region that is too
+ * small, -EBADMSG for saved state that is damaged or doesn't fit, -ENOMEM.
+ */
+struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
+{
+	struct dpmgr *mgr;
+	unsigned int v;
+	int ret;
+
+	mgr = kzalloc(sizeof(*mgr), GFP_KERNEL);
+	if (!mgr)
+		return ERR_PTR(-ENOMEM);
+	mgr->module = config->module;
+	mgr->isolation = config->isolation;
+	mgr->vtom_bit = config->vtom_bit;
+	mutex_init(&mgr->lock);
+	mgr->clients = RB_ROOT;
+	dpmgr_stock_init(&mgr->handles);
+	dpmgr_stock_init(&mgr->tags);
+	init_llist_head(&mgr->draining);
+	mutex_init(&mgr->drain_lock);
+	INIT_WORK(&mgr->drain_work, dpmgr_drain_work);
+	init_llist_head(&mgr->held);
+
+	ret = build(mgr, config);
+	if (ret) {
+		dpmgr_destroy(mgr);
+		return ERR_PTR(ret);
+	}
+	if (mgr->region)
+		dpmgr_servicing_seal(mgr);
+	for (v = 0; v < DPMGR_VISIBILITIES; v++)
+		if (mgr->pools[v])
+			dpmgr_pool_start_scrubbing(mgr->pools[v]);
+	return mgr;
+}
+
+/**
+ * dpmgr_destroy() - take a manager apart
+ * @mgr: the manager; no client of it is live
+ *
+ * Runs that are still pending are forgotten, their pages left as they are.
+ *
+ * Context: may sleep.
+ */
+void dpmgr_destroy(struct dpmgr *mgr)
+{
+	unsigned int v;
+
+	dpmgr_clients_forget(mgr);
+	for (v = 0; v < DPMGR_VISIBILITIES; v++)
+		dpmgr_pool_destroy(mgr->pools[v]);
+	dpmgr_servicing_close(mgr);
+	mutex_destroy(&mgr->drain_lock);
+	mutex_destroy(&mgr->lock);
+	kfree(mgr);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Managers: put together from ranges, and taken apart.
+ */
+#ifndef DPMGR_MANAGER_H
+#define DPMGR_MANAGER_H
+
+#include "dpmgr.h"
+#include "mapping.h"
+
+/**
+ * struct dpmgr_config - what a manager is made of
+ * @module: see struct dpmgr
+ * @mapping: where ranges come from
+ * @ranges: of each visibility's pool; start and size known, else unchecked
+ * @nr_ranges: entries in each of @ranges; 0 for no such pool
+ * @state: the state region, or NULL
+ * @isolation: see struct dpmgr
+ * @vtom_bit: see struct dpmgr
+ */
+struct dpmgr_config {
+	struct module *module;
+	const struct dpmgr_mapping_ops *mapping;
+	const struct dpmgr_range *ranges[DPMGR_VISIBILITIES];
+	unsigned int nr_ranges[DPMGR_VISIBILITIES];
+	const struct dpmgr_range *state;
+	enum dpmgr_isolation isolation;
+	int vtom_bit;
+};
+
+struct dpmgr *dpmgr_create(const struct dpmgr_config *config);
+void dpmgr_destroy(struct dpmgr *mgr);
+
+#endif /* DPMGR_MANAGER_H */

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Claiming physical ranges and making them accessible to the CPU.
+ */
+#ifndef DPMGR_MAPPING_H
+#define DPMGR_MAPPING_H
+
+#include <linux/types.h>
+
+#include "core/range.h"
+
+struct resource;
+
+/**
+ * struct dpmgr_mapping - a range that is ours
+ * @range: which
+ * @label: what /proc/iomem calls it
+ * @decrypted: the host sees it too (matters in a memory-encrypted guest)
+ * @vaddr: where it is mapped
+ * @claim: its entry in the resource tree, or NULL
+ */
+struct dpmgr_mapping {
+	struct dpmgr_range range;
+	const char *label;
+	bool decrypted;
+	void *vaddr;
+	struct resource *claim;
+};
+
+/**
+ * struct dpmgr_mapping_ops - where ranges come from
+ * @last_addr: highest physical address
+ * @map: claim @mapping's range and map it; 0, or an errno with the broken rule
+ * @unmap: undo @map
+ * @node: NUMA node of an address, or NUMA_NO_NODE
+ *
+ * All may sleep.
+ */
+struct dpmgr_mapping_ops {
+	u64 (*last_addr)(void);
+	int (*map)(struct dpmgr_mapping *mapping, const char **rule);
+	void (*unmap)(struct dpmgr_mapping *mapping);
+	int (*node)(u64 start);
+};
+
+extern const struct dpmgr_mapping_ops dpmgr_mapping_reserved;
+
+#endif /* DPMGR_MAPPING_H */

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pools: reserved ranges of one visibility, mapped, with an allocator.
+ *
+ * Pages come out of the allocator clean and go back clean: dpmgr_pool_put()
+ * zeroes them first. A range's pages start dirty, because nothing may be written
+ * before it is known which of them hold saved buffers; once that is known, a
+ * worker scrubs the others, and an allocation that finds no clean run and may
+ * sleep does so itself.
+ *
+ * A pool is mapped once, as a whole, so that no allocation ever maps anything.
+ * Pool pages have no struct page that may be relied on.
+ *
+ * Locking: see struct dpmgr_pool; the allocator has its own.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/pfn.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/string.h>
+
+#include "pool.h"
+
+/* Dirty pages that are scrubbed at a time. */
+#define SCRUB_PAGES	((u32)(SZ_4M >> PAGE_SHIFT))
+
+const char *dpmgr_visibility_name(enum dpmgr_visibility visibility)
+{
+	return visibility == DPMGR_SHARED ? "shared" : "private";
+}
+
+/* Where a page of the pool is mapped. Context: any. */
+void *dpmgr_pool_vaddr(const struct dpmgr_pool *pool, u64 pfn)
+{
+	int i = dpmgr_pages_find(&pool->pages, pfn);
+	const struct dpmgr_mapping *mapping;
+
+	if (WARN_ON_ONCE(i < 0))
+		return NULL;
+	mapping = &pool->mappings[i];
+	return mapping->vaddr + (PFN_PHYS(pfn) - mapping->range.start);
+}
+
+static void scrub(const struct dpmgr_pool *pool,
+		  const struct dpmgr_page_run *run)
+{
+	void *vaddr = dpmgr_pool_vaddr(pool, run->base_pfn);
+	size_t left = (size_t)run->nr_pages << PAGE_SHIFT;
+
+	while (left) {
+		size_t step = min_t(size_t, left, SZ_64K);
+
+		memset(vaddr, 0, step);
+		vaddr += step;
+		left -= step;
+		cond_resched();
+	}
+}
+
+/**
+ * dpmgr_pool_put() - scrub a run and make it allocatable
+ * @pool: the pool
+ * @run: as it was allocated
+ *
+ * Context: may sleep.
+ * Return: 0, or -EINVAL if the run is not allocated like that: nothing has
+ * changed.
+ */
+int dpmgr_pool_put(struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
+{
+	if (dpmgr_pages_owner(&pool->pages, run->base_pfn, run->nr_pages) !=
+	    run->owner)
+		return -EINVAL;
+	scrub(pool, run);
+	return dpmgr_pages_put(&pool->pages, run);
+}
+
+/**
+ * dpmgr_pool_scrub() - make some dirty pages allocatable
+ * @pool: the pool
+ *
+ * Also waits for those that somebody else is scrubbing.
+ *
+ * Context: may sleep.
+ * Return: whether there was anything to do.
+ */
+bool dpmgr_pool_scrub(struct dpmgr_pool *pool)
+{
+	struct dpmgr_page_run run;
+
+	guard(mutex)(&pool->scrub_lock);
+	if (!dpmgr_pages_take_dirty(&pool->pages, SCRUB_PAGES, &run))
+		return false;
+	scrub(pool, &run);
+	WARN_ON_ONCE(dpmgr_pages_put(&pool->pages, &run));
+	return true;
+}
+
+static void scrub_work(struct work_struct *work)
+{
+	struct dpmgr_pool *pool =
+		container_of(work, struct dpmgr_pool, scrub_work);
+
+	/* One piece at a time, so that nobody waits long for the lock. */
+	if (dpmgr_pool_scrub(pool))
+		queue_work(system_unbound_wq, &pool->scrub_work);
+}
+
+/* What is not claimed by now will be handed out: make it clean. */
+void dpmgr_pool_start_scrubbing(struct dpmgr_pool *pool)
+{
+	queue_work(system_unbound_wq, &pool->scrub_work);
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	u64 left = ((const struct dpmgr_mapping *)a)->range.start;
+	u64 right = ((const struct dpmgr_mapping *)b)->range.start;
+
+	return left < right ? -1 : left > right;
+}
+
+static int map_ranges(struct dpmgr_pool *pool, unsigned int nr_ranges)
+{
+	const char *rule;
+	int ret;
+
+	for (; pool->nr_mapped < nr_ranges; pool->nr_mapped++) {
+		struct dpmgr_mapping *mapping = &pool->mappings[pool->nr_mapped];
+
+		ret = pool->ops->map(mapping, &rule);
+		if (ret) {
+			pr_err("%s=%.*s: %s\n",
+			       dpmgr_visibility_name(pool->visibility),
+			       mapping->range.text_len, mapping->range.text,
+			       rule);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int init_pages(struct dpmgr_pool *pool, unsigned int nr_ranges)
+{
+	struct dpmgr_page_range_info *infos;
+	unsigned int i;
+	int ret;
+
+	infos = kcalloc(nr_ranges, sizeof(*infos), GFP_KERNEL);
+	if (!infos)
+		return -ENOMEM;
+	for (i = 0; i < nr_ranges; i++) {
+		const struct dpmgr_range *range = &pool->mappings[i].range;
+
+		infos[i] = (struct dpmgr_page_range_info){
+			.base_pfn = PHYS_PFN(range->start),
+			.nr_pages = PHYS_PFN(range->size),
+			.node = pool->ops->node(range->start),
+			.persistent = !range->name[0],
+		};
+	}
+	ret = dpmgr_pages_init(&pool->pages, infos, nr_ranges);
+	kfree(infos);
+	return ret;
+}
+
+/**
+ * dpmgr_pool_create() - claim, map and manage ranges
+ * @ops: where they come from
+ * @visibility: of all of them
+ * @ranges: checked, in any order, not overlapping
+ * @nr_ranges: at least 1
+ *
+ * Nothing is written to the ranges. On failure nothing stays claimed or mapped,
+ * and the log says why.
+ *
+ * Context: may sleep.
+ * Return: the pool, or an ERR_PTR.
+ */
+struct dpmgr_pool *dpmgr_pool_create(const struct dpmgr_mapping_ops *ops,
+				     enum dpmgr_visibility visibility,
+				     const struct dpmgr_range *ranges,
+				     unsigned int nr_ranges)
+{
+	static const char * const labels[] = {
+		[DPMGR_SHARED] = "dma_pool_mgr shared",
+		[DPMGR_PRIVATE] = "dma_pool_mgr private",
+	};
+	struct dpmgr_pool *pool;
+	unsigned int i;
+	int ret;
+
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	pool->visibility = visibility;
+	pool->ops = ops;
+	mutex_init(&pool->scrub_lock);
+	INIT_WORK(&pool->scrub_work, scrub_work);
+
+	ret = -ENOMEM;
+	pool->mappings = kcalloc(nr_ranges, sizeof(*pool->mappings), GFP_KERNEL);
+	if (!pool->mappings)
+		goto fail;
+	for (i = 0; i < nr_ranges; i++) {
+		pool->mappings[i].range = ranges[i];
+		pool->mappings[i].label = labels[visibility];
+		pool->mappings[i].decrypted = visibility == DPMGR_SHARED;
+	}
+	sort(pool->mappings, nr_ranges, sizeof(*pool->mappings), compare_ranges,
+	     NULL);
+
+	ret = map_ranges(pool, nr_ranges);
+	if (!ret)
+		ret = init_pages(pool, nr_ranges);
+	if (ret)
+		goto fail;
+	return pool;
+
+fail:
+	dpmgr_pool_destroy(pool);
+	return ERR_PTR(ret);
+}
+
+/**
+ * dpmgr_pool_destroy() - unmap and release a pool's ranges
+ * @pool: the pool, or NULL
+ *
+ * The pages' contents are left alone.
+ *
+ * Context: may sleep. Nobody else may use @pool any more.
+ */
+void dpmgr_pool_destroy(struct dpmgr_pool *pool)
+{
+	if (!pool)
+		return;
+	cancel_work_sync(&pool->scrub_work);
+	dpmgr_pages_destroy(&pool->pages);
+	while (pool->nr_mapped)
+		pool->ops->unmap(&pool->mappings[--pool->nr_mapped]);
+	mutex_destroy(&pool->scrub_lock);
+	kfree(pool->mappings);
+	kfree(pool);
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A stock of small objects that can be had in any context.
+ *
+ * kmalloc() and mempools take sleeping locks on PREEMPT_RT, so an allocation
+ * from hard IRQ needs objects that are there already. The stock's memory goes
+ * back only with the stock itself: a pointer to an object stays readable after
+ * the object went back, which is what lets a stale handle be told from a live
+ * one. The longest unused object is given out first, so that it can be told for
+ * as long as possible.
+ *
+ * Locking: see struct dpmgr_stock.
+ */
+#include <linux/build_bug.h>
+#include <linux/cleanup.h>
+#include <linux/slab.h>
+
+#include "stock.h"
+
+struct chunk {
+	struct list_head link;
+	u8 objects[] __aligned(DPMGR_STOCK_OBJECT_SIZE);
+};
+
+#define CHUNK_OBJECTS	\
+	((PAGE_SIZE - sizeof(struct chunk)) / DPMGR_STOCK_OBJECT_SIZE)
+
+/* The stock is usable, and empty. */
+void dpmgr_stock_init(struct dpmgr_stock *stock)
+{
+	raw_spin_lock_init(&stock->lock);
+	INIT_LIST_HEAD(&stock->objects);
+	INIT_LIST_HEAD(&stock->chunks);
+	stock->nr_objects = 0;
+}
+
+/* Frees all objects, in stock or not. Context: may sleep. */
+void dpmgr_stock_destroy(struct dpmgr_stock *stock)
+{
+	struct chunk *chunk, *next;
+
+	list_for_each_entry_safe(chunk, next, &stock->chunks, link)
+		kfree(chunk);
+	dpmgr_stock_init(stock);
+}
+
+/**
+ * dpmgr_stock_refill() - add about sixty objects, all zero
+ * @stock: the stock
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int dpmgr_stock_refill(struct dpmgr_stock *stock)
+{
+	struct chunk *chunk;
+	unsigned int i;
+
+	static_assert(DPMGR_STOCK_LOW < CHUNK_OBJECTS);
+	chunk = kzalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!chunk)
+		return -ENOMEM;
+
+	guard(raw_spinlock_irqsave)(&stock->lock);
+	list_add(&chunk->link, &stock->chunks);
+	for (i = 0; i < CHUNK_OBJECTS; i++)
+		list_add_tail((struct list_head *)
+			      &chunk->objects[i * DPMGR_STOCK_OBJECT_SIZE],
+			      &stock->objects);
+	stock->nr_objects += CHUNK_OBJECTS;
+	return 0;
+}
+
+/* A hint. Context: any. */
+bool dpmgr_stock_is_low(const struct dpmgr_stock *stock)
+{
+	return data_race(stock->nr_objects) < DPMGR_STOCK_LOW;
+}
+
+/* An object, or NULL if there is none in stock. Context: any but NMI. */
+void *dpmgr_stock_get(struct dpmgr_stock *stock)
+{
+	struct list_head *object;
+
+	guard(raw_spinlock_irqsave)(&stock->lock);
+	if (list_empty(&stock->objects))
+		return NULL;
+	object = stock->objects.next;
+	list_del(object);
+	stock->nr_objects--;
+	return object;
+}
+
+/* Context: any but NMI. */
+void dpmgr_stock_put(struct dpmgr_stock *stock, void *object)
+{
+	guard(raw_spinlock_irqsave)(&stock->lock);
+	list_add_tail(object, &stock->objects);
+	stock->nr_objects++;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A stock of small objects that can be had in any context.
+ */
+#ifndef DPMGR_STOCK_H
+#define DPMGR_STOCK_H
+
+#include <linux/list.h>
+#include <linux/spinlock.h>
+
+/* Every object has this size and begins with its link while in stock. */
+#define DPMGR_STOCK_OBJECT_SIZE	64
+
+/* Fewer than this in stock: whoever may sleep should refill it. */
+#define DPMGR_STOCK_LOW		32
+
+/**
+ * struct dpmgr_stock - a stock
+ * @lock: protects all below
+ * @objects: those in stock, longest unused first
+ * @chunks: memory they come from
+ * @nr_objects: length of @objects
+ */
+struct dpmgr_stock {
+	raw_spinlock_t lock;
+	struct list_head objects;
+	struct list_head chunks;
+	unsigned int nr_objects;
+};
+
+void dpmgr_stock_init(struct dpmgr_stock *stock);
+void dpmgr_stock_destroy(struct dpmgr_stock *stock);
+int dpmgr_stock_refill(struct dpmgr_stock *stock);
+bool dpmgr_stock_is_low(const struct dpmgr_stock *stock);
+void *dpmgr_stock_get(struct dpmgr_stock *stock);
+void dpmgr_stock_put(struct dpmgr_stock *stock, void *object);
+
+#endif /* DPMGR_STOCK_H */

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DMA pool manager: the persisted state's binary contract between two kernels.
+ */
+#ifndef _LINUX_DMA_POOL_MGR_ABI_H
+#define _LINUX_DMA_POOL_MGR_ABI_H
+
+#include <linux/build_bug.h>
+#include <linux/types.h>
+
+/**
+ * DOC: saved state format
+ *
+ * All integers are little-endian, all reserved fields zero, all structures
+ * multiples of 8 bytes. The state region is::
+ *
+ *	struct dpmgr_abi_region     at 0, padded to 4096 bytes
+ *	slot 0                      at 4096, slot_size bytes
+ *	slot 1                      at 4096 + slot_size, slot_size bytes
+ *
+ * A slot is a struct dpmgr_abi_slot and then @payload_len bytes of sections,
+ * each a struct dpmgr_abi_section and its contents, padded to 8 bytes. The
+ * sections of version 1.0, each present once and in this order:
+ *
+ * ======================  ====================================================
+ * DPMGR_ABI_STRINGS       client names, and each client's tags once, ended by a
+ *                         NUL; named elsewhere by their offset here
+ * DPMGR_ABI_RANGES        struct dpmgr_abi_range, ascending addresses
+ * DPMGR_ABI_CLIENTS       struct dpmgr_abi_client, ascending names (memcmp)
+ * DPMGR_ABI_RUNS          struct dpmgr_abi_run, ascending addresses
+ * ======================  ====================================================
+ *
+ * A slot is committed by the store of its @commit word, after everything else
+ * in it. A generation number is never used twice. The generation to restore is
+ * the committed one with the highest number above the region's @spent word; a
+ * single store to that word spends it and all before it. Both words hold a
+ * generation together with its complement, so that neither can be mistaken.
+ *
+ * Versions: a reader accepts every minor version of its own major version. A
+ * later minor version may append sections, marked DPMGR_ABI_SKIPPABLE if a
+ * reader that doesn't know them may pass over them (one that is not marked makes
+ * such a reader refuse), and give meaning to reserved fields only together with
+ * a section that is not skippable. Anything else is a new major version.
+ */
+
+#define DPMGR_ABI_MAJOR			1
+#define DPMGR_ABI_MINOR			0
+
+#define DPMGR_ABI_REGION_MAGIC		"dma_pool_mgr\0st\n"
+#define DPMGR_ABI_SLOT_MAGIC		"dpmgrslt"
+#define DPMGR_ABI_HEADER_SIZE		4096
+
+/* A generation and its complement in one word: what @spent and @commit hold. */
+#define DPMGR_ABI_WORD(generation)	\
+	((__u64)(__u32)(generation) | (__u64)(__u32)~(generation) << 32)
+
+/**
+ * struct dpmgr_abi_region - the start of the state region
+ * @magic: DPMGR_ABI_REGION_MAGIC, the last thing written to a new region
+ * @major: version of the layout of regions and slots
+ * @reserved: 0
+ * @slot_size: bytes of each slot, a multiple of 8
+ * @crc: CRC-32C of the fields above
+ * @reserved2: 0
+ * @spent: DPMGR_ABI_WORD() of the last spent generation; not covered by @crc
+ */
+struct dpmgr_abi_region {
+	__u8 magic[16];
+	__le32 major;
+	__le32 reserved;
+	__le64 slot_size;
+	__le32 crc;
+	__le32 reserved2;
+	__le64 spent;
+};
+static_assert(sizeof(struct dpmgr_abi_region) == 48);
+
+/**
+ * struct dpmgr_abi_slot - the start of a slot
+ * @magic: DPMGR_ABI_SLOT_MAGIC
+ * @major: version of the payload
+ * @minor: version of the payload
+ * @page_size: bytes of a page; all page numbers count in it
+ * @generation: number of this generation, from 1
+ * @payload_len: bytes that follow this structure, a multiple of 8
+ * @payload_crc: CRC-32C of those bytes
+ * @crc: CRC-32C of the fields above
+ * @commit: 0, or DPMGR_ABI_WORD(@generation) once everything else is written
+ */
+struct dpmgr_abi_slot {
+	__u8 magic[8];
+	__le16 major;
+	__le16 minor;
+	__le32 page_size;
+	__le32 generation;
+	__le32 reserved;
+	__le64 payload_len;
+	__le32 payload_crc;
+	__le32 crc;
+	__le64 commit;
+};
+static_assert(sizeof(struct dpmgr_abi_slot) == 48);
+
+/* enum dpmgr_abi_section_type - what a section holds */
+enum dpmgr_abi_section_type {
+	DPMGR_ABI_STRINGS = 1,
+	DPMGR_ABI_RANGES = 2,
+	DPMGR_ABI_CLIENTS = 3,
+	DPMGR_ABI_RUNS = 4,
+};
+
+/* A reader that doesn't know the section may pass over it. */
+#define DPMGR_ABI_SKIPPABLE		0x1
+
+/**
+ * struct dpmgr_abi_section - the start of a section
+ * @type: enum dpmgr_abi_section_type
+ * @flags: DPMGR_ABI_SKIPPABLE or 0
+ * @len: bytes of contents, without this structure and the padding
+ */
+struct dpmgr_abi_section {
+	__le32 type;
+	__le32 flags;
+	__le64 len;
+};
+static_assert(sizeof(struct dpmgr_abi_section) == 16);
+
+/**
+ * struct dpmgr_abi_range - a pool's range
+ * @base_pfn: first page
+ * @nr_pages: length
+ * @visibility: DPMGR_ABI_SHARED or DPMGR_ABI_PRIVATE
+ */
+struct dpmgr_abi_range {
+	__le64 base_pfn;
+	__le64 nr_pages;
+	__u8 visibility;
+	__u8 reserved[7];
+};
+static_assert(sizeof(struct dpmgr_abi_range) == 24);
+
+#define DPMGR_ABI_SHARED		0
+#define DPMGR_ABI_PRIVATE		1
+
+/**
+ * struct dpmgr_abi_client - a persistent client
+ * @name: offset in DPMGR_ABI_STRINGS
+ * @visibility: DPMGR_ABI_SHARED or DPMGR_ABI_PRIVATE
+ * @lower_vtl: 0 for any, 1 for VTL0
+ */
+struct dpmgr_abi_client {
+	__le32 name;
+	__u8 visibility;
+	__u8 lower_vtl;
+	__u8 reserved[2];
+};
+static_assert(sizeof(struct dpmgr_abi_client) == 8);
+
+/**
+ * struct dpmgr_abi_run - pages that a client holds
+ * @base_pfn: first page
+ * @nr_pages: length
+ * @client: index in DPMGR_ABI_CLIENTS
+ * @tag: offset in DPMGR_ABI_STRINGS
+ * @slack: bytes of the last page beyond the size that was asked for
+ */
+struct dpmgr_abi_run {
+	__le64 base_pfn;
+	__le32 nr_pages;
+	__le32 client;
+	__le32 tag;
+	__le16 slack;
+	__u8 reserved[2];
+};
+static_assert(sizeof(struct dpmgr_abi_run) == 24);
+
+#endif /* _LINUX_DMA_POOL_MGR_ABI_H */
