@@ -147,9 +147,15 @@ static const char *check_clients(const struct dpmgr_state *state)
 	return NULL;
 }
 
+/* Of a range that check_ranges() has passed. */
+static u64 range_end(const struct dpmgr_abi_range *range)
+{
+	return le64_to_cpu(range->base_pfn) + le64_to_cpu(range->nr_pages);
+}
+
 static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
 {
-	u64 end = 0, range_end, r = 0, i;
+	u64 end = 0, r = 0, i;
 
 	for (i = 0; i < state->nr_runs; i++) {
 		const struct dpmgr_abi_run *run = &state->runs[i];
@@ -172,13 +178,11 @@ static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
 		if (!all_zero(run->reserved, sizeof(run->reserved)))
 			return "a saved run's reserved bytes are not zero";
 
-		for (; r < state->nr_ranges; r++) {
-			range_end = le64_to_cpu(state->ranges[r].base_pfn) +
-				    le64_to_cpu(state->ranges[r].nr_pages);
-			if (base_pfn < range_end)
-				break;
-		}
-		if (r == state->nr_ranges || end > range_end ||
+		while (r < state->nr_ranges &&
+		       base_pfn >= range_end(&state->ranges[r]))
+			r++;
+		if (r == state->nr_ranges ||
+		    end > range_end(&state->ranges[r]) ||
 		    base_pfn < le64_to_cpu(state->ranges[r].base_pfn))
 			return "a saved run is outside the saved ranges";
 		if (state->ranges[r].visibility !=
@@ -231,7 +235,7 @@ static const char *split_sections(const u8 *payload, size_t len,
 			return "a section has unknown flags";
 		if (type > DPMGR_ABI_RUNS && (flags & DPMGR_ABI_SKIPPABLE))
 			continue;
-		if (type != expected || flags)
+		if (type > DPMGR_ABI_RUNS || type != expected || flags)
 			return "a section is unknown, missing or out of order";
 		expected++;
 
