@@ -268,7 +268,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 
 /**
  * dpmgr_client_create() - create a client
- * @mgr: the manager
+ * @mgr: the manager, or an ERR_PTR, which is returned
  * @dev: the device whose buffers these will be; its DMA mask must be set
  * @params: what is asked for; copied
  *
@@ -288,7 +288,9 @@ dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 	const char *rule;
 	int ret;
 
-	if (IS_ERR_OR_NULL(mgr) || !dev) {
+	if (IS_ERR(mgr))
+		return ERR_CAST(mgr);
+	if (!mgr || !dev) {
 		pr_err("client refused: it needs a manager and a device\n");
 		return ERR_PTR(-EINVAL);
 	}
@@ -377,7 +379,7 @@ static void devm_client_destroy(void *client)
 
 /**
  * devm_dpmgr_client_create() - create a client that goes with its driver
- * @mgr: the manager
+ * @mgr: the manager, or an ERR_PTR, which is returned
  * @dev: the device
  * @params: what is asked for; copied
  *

@@ -21,12 +21,16 @@
 #include <asm/byteorder.h>
 #include <linux/align.h>
 #include <linux/compiler.h>
-#include <linux/crc32c.h>
+#include <linux/crc32.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
 
 #include "state.h"
 
+/*
+ * CRC-32C by __crc32c_le(): crc32c() of libcrc32c can't be called yet when this
+ * module is built in and loads.
+ */
 #define CRC_SEED	(~0U)
 
 static size_t slot_size(size_t region_size)
@@ -58,12 +62,14 @@ static bool word_generation(__le64 word, u32 *generation)
 
 static u32 region_crc(const struct dpmgr_abi_region *header)
 {
-	return crc32c(CRC_SEED, header, offsetof(struct dpmgr_abi_region, crc));
+	return __crc32c_le(CRC_SEED, (const u8 *)header,
+			   offsetof(struct dpmgr_abi_region, crc));
 }
 
 static u32 slot_crc(const struct dpmgr_abi_slot *header)
 {
-	return crc32c(CRC_SEED, header, offsetof(struct dpmgr_abi_slot, crc));
+	return __crc32c_le(CRC_SEED, (const u8 *)header,
+			   offsetof(struct dpmgr_abi_slot, crc));
 }
 
 static bool has_slot_magic(const struct dpmgr_abi_slot *header)
@@ -204,7 +210,7 @@ const char *dpmgr_region_read(const void *region, size_t size, u32 page_size,
 	    le64_to_cpu(header.payload_len) != info->payload_len)
 		return "the slot changed while it was read";
 	memcpy(payload, slot + 1, info->payload_len);
-	if (crc32c(CRC_SEED, payload, info->payload_len) !=
+	if (__crc32c_le(CRC_SEED, payload, info->payload_len) !=
 	    le32_to_cpu(header.payload_crc))
 		return "the saved state's checksum is wrong";
 	return NULL;
@@ -284,7 +290,8 @@ void dpmgr_region_commit(void *region, size_t size, u32 page_size,
 	};
 
 	memcpy(copy.magic, DPMGR_ABI_SLOT_MAGIC, sizeof(copy.magic));
-	copy.payload_crc = cpu_to_le32(crc32c(CRC_SEED, header + 1, payload_len));
+	copy.payload_crc = cpu_to_le32(__crc32c_le(CRC_SEED, (u8 *)(header + 1),
+						   payload_len));
 	copy.crc = cpu_to_le32(slot_crc(&copy));
 	memcpy(header, &copy, offsetof(struct dpmgr_abi_slot, commit));
 	wmb(); /* all of it is there before it counts */

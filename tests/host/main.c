@@ -20,13 +20,12 @@ char *strchrnul(const char *s, int c)
 }
 
 /* Castagnoli's polynomial, bit by bit: slow, and plainly right. */
-u32 crc32c(u32 crc, const void *data, unsigned int len)
+u32 __crc32c_le(u32 crc, const u8 *data, size_t len)
 {
-	const u8 *p = data;
 	int bit;
 
-	for (; len; len--, p++) {
-		crc ^= *p;
+	for (; len; len--, data++) {
+		crc ^= *data;
 		for (bit = 0; bit < 8; bit++)
 			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
 	}

@@ -68,7 +68,7 @@ static inline void *memchr_inv(const void *start, int c, size_t len)
 }
 
 char *strchrnul(const char *s, int c);
-u32 crc32c(u32 crc, const void *data, unsigned int len);
+u32 __crc32c_le(u32 crc, const u8 *data, size_t len);
 
 /* Allocations that fail on demand: the one that counts this down to 0. */
 extern unsigned int shim_fail_alloc;

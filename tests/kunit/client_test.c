@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/dma-mapping.h>
+
+#include "fixture.h"
+
+static int create_error(struct fixture *f,
+			const struct dpmgr_client_params *params)
+{
+	struct dpmgr_client *client = dpmgr_client_create(f->mgr, f->dev, params);
+
+	if (IS_ERR(client))
+		return PTR_ERR(client);
+	dpmgr_client_destroy(client);
+	return 0;
+}
+
+/* Creating a client with these changes to good parameters @p gives @expected. */
+#define EXPECT_CREATE(expected, ...)					\
+	do {								\
+		struct dpmgr_client_params p = fixture_params("client");	\
+									\
+		__VA_ARGS__;						\
+		KUNIT_EXPECT_EQ(test, expected,				\
+				create_error(test->priv, &p));		\
+	} while (0)
+
+static void each_row_of_the_policy_table_decides(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	static const struct {
+		enum dpmgr_visibility visibility;
+		bool persistent;
+		enum dpmgr_lower_vtl lower_vtl;
+		int expected;
+	} rows[] = {
+		{ DPMGR_SHARED, false, DPMGR_LOWER_VTL_ANY, 0 },
+		{ DPMGR_SHARED, false, DPMGR_LOWER_VTL_VTL0, 0 },
+		{ DPMGR_SHARED, true, DPMGR_LOWER_VTL_ANY, 0 },
+		{ DPMGR_SHARED, true, DPMGR_LOWER_VTL_VTL0, 0 },
+		{ DPMGR_PRIVATE, true, DPMGR_LOWER_VTL_ANY, 0 },
+		{ DPMGR_PRIVATE, true, DPMGR_LOWER_VTL_VTL0, -EOPNOTSUPP },
+		{ DPMGR_PRIVATE, false, DPMGR_LOWER_VTL_ANY, -EOPNOTSUPP },
+		{ DPMGR_PRIVATE, false, DPMGR_LOWER_VTL_VTL0, -EOPNOTSUPP },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct dpmgr_client_params params = fixture_params("client");
+
+		params.visibility = rows[i].visibility;
+		params.persistent = rows[i].persistent;
+		params.lower_vtl = rows[i].lower_vtl;
+		KUNIT_EXPECT_EQ_MSG(test, create_error(f, &params),
+				    rows[i].expected, "row %u", i);
+	}
+}
+
+static void a_shared_client_is_served_from_the_shared_pool(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("shared");
+	struct dpmgr_client *client;
+	struct dpmgr_buf *buf;
+
+	params.visibility = DPMGR_SHARED;
+	params.persistent = false;
+	client = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	buf = fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_GE(test, dpmgr_buf_dma_addr(buf), f->shared.start);
+	KUNIT_EXPECT_LE(test, dpmgr_buf_dma_addr(buf),
+			dpmgr_range_last(&f->shared));
+	dpmgr_client_destroy(client);
+	fixture_expect_all_free(test, f);
+}
+
+static void without_a_pool_its_clients_are_refused(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_PRIVATE] = 0;
+	f->mgr = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	EXPECT_CREATE(-ENODEV);
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
+	f->config.nr_ranges[DPMGR_SHARED] = 0;
+	f->mgr = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	EXPECT_CREATE(0);
+	EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
+}
+
+static void without_a_state_region_nothing_persists(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	fixture_unload(f);
+	f->config.state = NULL;
+	f->mgr = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	EXPECT_CREATE(-ENODEV);
+	EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
+}
+
+static void memory_that_kexec_loses_serves_no_persistent_client(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	fixture_unload(f);
+	strscpy(f->shared.name, "scratch");
+	f->mgr = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
+	EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
+}
+
+static void shared_buffers_with_a_vtom_bit_are_refused(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	fixture_unload(f);
+	f->config.vtom_bit = 46;
+	f->mgr = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	EXPECT_CREATE(-EOPNOTSUPP, p.visibility = DPMGR_SHARED);
+	EXPECT_CREATE(0);
+}
+
+static const char sixty_four[] =
+	"0123456789012345678901234567890123456789012345678901234567890123";
+
+static void each_bad_parameter_is_refused(struct kunit *test)
+{
+	EXPECT_CREATE(0);
+	EXPECT_CREATE(0, p.name = sixty_four + 1);
+	EXPECT_CREATE(-EINVAL, p.size = 0);
+	EXPECT_CREATE(-EINVAL, p.size = sizeof(struct dpmgr_client_params) - 1);
+	EXPECT_CREATE(-EINVAL, p.name = NULL);
+	EXPECT_CREATE(-EINVAL, p.name = "");
+	EXPECT_CREATE(-EINVAL, p.name = "two words");
+	EXPECT_CREATE(-EINVAL, p.name = "line\n");
+	EXPECT_CREATE(-EINVAL, p.name = "caf\xc3\xa9");
+	EXPECT_CREATE(-ENAMETOOLONG, p.name = sixty_four);
+	EXPECT_CREATE(-EINVAL, p.visibility = 2);
+	EXPECT_CREATE(-EINVAL, p.visibility = -1);
+	EXPECT_CREATE(-EINVAL, p.lower_vtl = 2);
+	EXPECT_CREATE(-EINVAL, p.node = -2);
+	EXPECT_CREATE(-EINVAL, p.node = MAX_NUMNODES);
+	EXPECT_CREATE(-EINVAL, p.quota = 0);
+	EXPECT_CREATE(-EINVAL, p.reserved[3] = 1);
+}
+
+static int unused_freeze(struct dpmgr_client *client)
+{
+	return 0;
+}
+
+static void unused_thaw(struct dpmgr_client *client)
+{
+}
+
+static void callbacks_are_refused_rather_than_forgotten(struct kunit *test)
+{
+	EXPECT_CREATE(-EOPNOTSUPP, p.freeze = unused_freeze);
+	EXPECT_CREATE(-EOPNOTSUPP, p.thaw = unused_thaw);
+}
+
+static void later_params_are_taken_if_they_ask_for_nothing_new(struct kunit *test)
+{
+	struct {
+		struct dpmgr_client_params params;
+		u64 later;
+	} longer = { .params = fixture_params("client") };
+
+	longer.params.size = sizeof(longer);
+	KUNIT_EXPECT_EQ(test, 0, create_error(test->priv, &longer.params));
+	longer.later = 1;
+	KUNIT_EXPECT_EQ(test, -E2BIG, create_error(test->priv, &longer.params));
+	longer.params.size = SIZE_MAX;
+	KUNIT_EXPECT_EQ(test, -E2BIG, create_error(test->priv, &longer.params));
+}
+
+static void a_client_needs_a_manager_and_a_device_and_params(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("client");
+
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			PTR_ERR(dpmgr_client_create(NULL, f->dev, &params)));
+	KUNIT_EXPECT_EQ(test, -ENODEV,
+			PTR_ERR(dpmgr_client_create(ERR_PTR(-ENODEV), f->dev,
+						    &params)));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			PTR_ERR(dpmgr_client_create(f->mgr, NULL, &params)));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			PTR_ERR(dpmgr_client_create(f->mgr, f->dev, NULL)));
+}
+
+static void a_live_name_cannot_be_taken_twice(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = fixture_client(test, f, "client");
+
+	EXPECT_CREATE(-EEXIST);
+	EXPECT_CREATE(0, p.name = "other");
+	dpmgr_client_destroy(client);
+	EXPECT_CREATE(0);
+}
+
+static void a_device_that_reaches_no_range_is_refused(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u64 end = dpmgr_range_last(&f->private[0]);
+
+	f->dev->coherent_dma_mask = DMA_BIT_MASK(fls64(f->private[0].start) - 1);
+	EXPECT_CREATE(-EOPNOTSUPP);
+	f->dev->coherent_dma_mask = DMA_BIT_MASK(64);
+	f->dev->bus_dma_limit = f->private[0].start;
+	EXPECT_CREATE(-EOPNOTSUPP);
+	/* The first range is within reach, the second is not. */
+	f->dev->bus_dma_limit = end;
+	EXPECT_CREATE(0);
+}
+
+static void a_buffer_is_within_reach_of_its_device(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u64 end = dpmgr_range_last(&f->private[0]);
+	struct dpmgr_client *client;
+	struct dpmgr_buf *buf;
+	unsigned int nr = 0;
+
+	f->dev->bus_dma_limit = end;
+	client = fixture_client(test, f, "client");
+	f->dev->bus_dma_limit = 0;
+	for (;; nr++) {
+		buf = dpmgr_alloc(client, PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN,
+				  "tag");
+		if (IS_ERR(buf))
+			break;
+		KUNIT_ASSERT_LE(test, dpmgr_buf_dma_addr(buf), end);
+	}
+	KUNIT_EXPECT_EQ(test, PTR_ERR(buf), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, nr, f->private[0].size / PAGE_SIZE);
+	dpmgr_client_destroy(client);
+}
+
+static void destroying_nothing_is_nothing(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	dpmgr_client_destroy(NULL);
+	dpmgr_client_destroy(ERR_PTR(-EINVAL));
+	dpmgr_put(NULL);
+	dpmgr_put(ERR_PTR(-ENODEV));
+	fixture_expect_all_free(test, f);
+}
+
+static void a_devm_client_goes_with_its_device(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("client");
+	struct dpmgr_client *client;
+	void *group = devres_open_group(f->dev, NULL, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, group);
+	client = devm_dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	fixture_alloc(test, client, SZ_8K, "parked by devres");
+	EXPECT_CREATE(-EEXIST);
+
+	devres_release_group(f->dev, group);
+	client = fixture_client(test, f, "client");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dpmgr_retrieve_next(client));
+	dpmgr_client_destroy(client);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(each_row_of_the_policy_table_decides),
+	KUNIT_CASE(a_shared_client_is_served_from_the_shared_pool),
+	KUNIT_CASE(without_a_pool_its_clients_are_refused),
+	KUNIT_CASE(without_a_state_region_nothing_persists),
+	KUNIT_CASE(memory_that_kexec_loses_serves_no_persistent_client),
+	KUNIT_CASE(shared_buffers_with_a_vtom_bit_are_refused),
+	KUNIT_CASE(each_bad_parameter_is_refused),
+	KUNIT_CASE(callbacks_are_refused_rather_than_forgotten),
+	KUNIT_CASE(later_params_are_taken_if_they_ask_for_nothing_new),
+	KUNIT_CASE(a_client_needs_a_manager_and_a_device_and_params),
+	KUNIT_CASE(a_live_name_cannot_be_taken_twice),
+	KUNIT_CASE(a_device_that_reaches_no_range_is_refused),
+	KUNIT_CASE(a_buffer_is_within_reach_of_its_device),
+	KUNIT_CASE(destroying_nothing_is_nothing),
+	KUNIT_CASE(a_devm_client_goes_with_its_device),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "dpmgr_client",
+	.init = fixture_init,
+	.exit = fixture_exit,
+	.test_cases = cases,
+};
+kunit_test_suite(suite);

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <kunit/device.h>
+#include <linux/dma-mapping.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/module.h>
+#include <linux/reboot.h>
+#include <linux/string.h>
+
+#include "fixture.h"
+
+#define NO_LIMIT	INT_MAX
+
+int fixture_maps_left = NO_LIMIT;
+
+static u64 test_last_addr(void)
+{
+	return U64_MAX;
+}
+
+static int test_map(struct dpmgr_mapping *mapping, const char **rule)
+{
+	if (fixture_maps_left != NO_LIMIT && !fixture_maps_left--) {
+		*rule = "the test says so";
+		return -ENOMEM;
+	}
+	mapping->vaddr = phys_to_virt(mapping->range.start);
+	return 0;
+}
+
+static void test_unmap(struct dpmgr_mapping *mapping)
+{
+}
+
+static int test_node(u64 start)
+{
+	return NUMA_NO_NODE;
+}
+
+static const struct dpmgr_mapping_ops test_mapping = {
+	.last_addr = test_last_addr,
+	.map = test_map,
+	.unmap = test_unmap,
+	.node = test_node,
+};
+
+struct memory {
+	void *vaddr;
+	size_t size;
+};
+
+static void free_memory(void *data)
+{
+	struct memory *memory = data;
+
+	free_pages_exact(memory->vaddr, memory->size);
+}
+
+static struct dpmgr_range get_range(struct kunit *test, size_t size)
+{
+	struct memory *memory = kunit_kzalloc(test, sizeof(*memory), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	memory->size = size;
+	memory->vaddr = alloc_pages_exact(size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, memory->vaddr);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, free_memory, memory));
+	memset(memory->vaddr, 0xa5, size);
+	return (struct dpmgr_range){
+		.start = virt_to_phys(memory->vaddr),
+		.size = size,
+		.text = "test",
+		.text_len = 4,
+	};
+}
+
+struct fixture *fixture_memory(struct kunit *test)
+{
+	struct fixture *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	fixture_maps_left = NO_LIMIT;
+	f->shared = get_range(test, SHARED_SIZE);
+	f->private[0] = get_range(test, PRIVATE_SIZE);
+	f->private[1] = f->private[0];
+	f->private[0].size -= 16 * PAGE_SIZE;
+	f->private[1].size = 16 * PAGE_SIZE;
+	f->private[1].start += f->private[0].size;
+	f->state = get_range(test, STATE_SIZE);
+	f->config = (struct dpmgr_config){
+		.mapping = &test_mapping,
+		.ranges = { &f->shared, f->private },
+		.nr_ranges = { 1, 2 },
+		.state = &f->state,
+		.vtom_bit = DPMGR_NO_VTOM,
+	};
+	f->dev = kunit_device_register(test, "dpmgr-test");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->dev);
+	f->dev->coherent_dma_mask = DMA_BIT_MASK(64);
+	f->dev->dma_mask = &f->dev->coherent_dma_mask;
+	return f;
+}
+
+int fixture_init(struct kunit *test)
+{
+	struct fixture *f = fixture_memory(test);
+
+	f->mgr = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	test->priv = f;
+	return 0;
+}
+
+void fixture_unload(struct fixture *f)
+{
+	if (f->mgr)
+		dpmgr_destroy(f->mgr);
+	f->mgr = NULL;
+}
+
+void fixture_exit(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	if (f)
+		fixture_unload(f);
+}
+
+void fixture_kexec(struct kunit *test, struct fixture *f, ...)
+{
+	struct dpmgr_client *client;
+	va_list clients;
+
+	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
+	va_start(clients, f);
+	while ((client = va_arg(clients, struct dpmgr_client *)))
+		dpmgr_client_destroy(client);
+	va_end(clients);
+	fixture_unload(f);
+	f->mgr = dpmgr_create(&f->config);
+	if (IS_ERR(f->mgr)) {
+		int err = PTR_ERR(f->mgr);
+
+		f->mgr = NULL;
+		KUNIT_ASSERT_EQ(test, err, 0);
+	}
+}
+
+struct dpmgr_client_params fixture_params(const char *name)
+{
+	return (struct dpmgr_client_params){
+		DPMGR_CLIENT_PARAMS_INIT,
+		.name = name,
+		.visibility = DPMGR_PRIVATE,
+		.persistent = true,
+	};
+}
+
+struct dpmgr_client *fixture_client(struct kunit *test, struct fixture *f,
+				    const char *name)
+{
+	struct dpmgr_client_params params = fixture_params(name);
+	struct dpmgr_client *client;
+
+	client = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	return client;
+}
+
+struct dpmgr_buf *fixture_alloc(struct kunit *test, struct dpmgr_client *client,
+				size_t size, const char *tag)
+{
+	struct dpmgr_buf *buf = dpmgr_alloc(client, size, GFP_KERNEL, tag);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
+	return buf;
+}
+
+bool is_all_zero(const void *bytes, size_t size)
+{
+	return !memchr_inv(bytes, 0, size);
+}
+
+u64 fixture_used(const struct dpmgr_pool *pool)
+{
+	struct dpmgr_page_counts counts;
+	u64 used = 0;
+	unsigned int i;
+
+	for (i = 0; i < pool->pages.nr_ranges; i++) {
+		dpmgr_pages_count((struct dpmgr_pages *)&pool->pages, i, &counts);
+		used += counts.used;
+	}
+	return used;
+}
+
+void fixture_expect_all_free(struct kunit *test, struct fixture *f)
+{
+	unsigned int v, i;
+
+	dpmgr_drain(f->mgr);
+	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
+		struct dpmgr_pool *pool = f->mgr->pools[v];
+
+		while (dpmgr_pool_scrub(pool))
+			;
+		KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(&pool->pages));
+		KUNIT_EXPECT_EQ(test, fixture_used(pool), 0);
+		for (i = 0; i < pool->nr_mapped; i++)
+			KUNIT_EXPECT_TRUE(test,
+				is_all_zero(pool->mappings[i].vaddr,
+					    pool->mappings[i].range.size));
+	}
+	KUNIT_EXPECT_EQ(test, atomic64_read(&f->mgr->state_used), 0);
+}
+
+MODULE_DESCRIPTION("KUnit tests for the DMA pool manager");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(DMA_POOL_MGR);
+MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);

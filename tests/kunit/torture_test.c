@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Many threads at once, with interrupts that allocate and free, while one looks
+ * on and another saves. What each holds is checked for being its own.
+ */
+#include <linux/completion.h>
+#include <linux/cpumask.h>
+#include <linux/irq_work.h>
+#include <linux/kthread.h>
+#include <linux/prandom.h>
+#include <linux/sched.h>
+
+#include "fixture.h"
+
+#define NR_THREADS	4
+#define NR_ROUNDS	2000
+#define NR_HELD		24
+
+struct torturer {
+	struct fixture *f;
+	struct dpmgr_client *client;
+	struct dpmgr_client_params params;
+	struct rnd_state rnd;
+	struct dpmgr_buf *held[NR_HELD];
+	struct irq_work irq_work;
+	struct dpmgr_buf *irq_buf;
+	struct completion done;
+	unsigned int nr_allocated;
+	const char *broken;
+	char name[16];
+	u8 mark;
+	bool stop;
+};
+
+/* From hard IRQ: free what we have, and take another. */
+static void torture_irq(struct irq_work *work)
+{
+	struct torturer *t = container_of(work, struct torturer, irq_work);
+	struct dpmgr_buf *buf;
+
+	if (t->irq_buf && dpmgr_free(t->irq_buf))
+		t->broken = "a live handle was stale in an interrupt";
+	buf = dpmgr_alloc(t->client, PAGE_SIZE, GFP_ATOMIC | __GFP_NOWARN, "irq");
+	if (IS_ERR(buf)) {
+		t->irq_buf = NULL;
+		return;
+	}
+	if (!is_all_zero(dpmgr_buf_vaddr(buf), PAGE_SIZE))
+		t->broken = "a new buffer was not zero in an interrupt";
+	memset(dpmgr_buf_vaddr(buf), t->mark, PAGE_SIZE);
+	t->irq_buf = buf;
+}
+
+static void give_back(struct torturer *t, unsigned int i)
+{
+	struct dpmgr_buf *buf = t->held[i];
+	const u8 *bytes = dpmgr_buf_vaddr(buf);
+
+	if (memchr_inv(bytes, t->mark, dpmgr_buf_size(buf)))
+		t->broken = "somebody else wrote into a held buffer";
+	if (dpmgr_free(buf))
+		t->broken = "a live handle was stale";
+	t->held[i] = NULL;
+}
+
+static void take_one(struct torturer *t, unsigned int i)
+{
+	static const char * const tags[] = { "one", "two", "three" };
+	u32 random = prandom_u32_state(&t->rnd);
+	size_t size = 1 + random % (random & 0x10000 ? 3 : 20) * PAGE_SIZE;
+	gfp_t gfp = random & 0x20000 ? GFP_ATOMIC : GFP_KERNEL;
+	struct dpmgr_buf *buf;
+
+	buf = dpmgr_alloc(t->client, size, gfp | __GFP_NOWARN, tags[random % 3]);
+	if (IS_ERR(buf))
+		return;
+	if (!is_all_zero(dpmgr_buf_vaddr(buf),
+			 dpmgr_buf_nr_pages(buf) * PAGE_SIZE))
+		t->broken = "a new buffer was not zero";
+	memset(dpmgr_buf_vaddr(buf), t->mark, size);
+	t->held[i] = buf;
+	t->nr_allocated++;
+}
+
+/* A new life under the same name: all comes back, at the same marks. */
+static void start_anew(struct torturer *t)
+{
+	struct dpmgr_buf *buf;
+
+	irq_work_sync(&t->irq_work);
+	t->irq_buf = NULL;
+	memset(t->held, 0, sizeof(t->held));
+	dpmgr_client_destroy(t->client);
+	t->client = dpmgr_client_create(t->f->mgr, t->f->dev, &t->params);
+	if (IS_ERR(t->client)) {
+		t->broken = "a client could not be created again";
+		t->client = NULL;
+		return;
+	}
+	while (!IS_ERR(buf = dpmgr_retrieve_next(t->client))) {
+		if (memchr_inv(dpmgr_buf_vaddr(buf), t->mark,
+			       dpmgr_buf_size(buf)))
+			t->broken = "a pending buffer was written into";
+		dpmgr_free(buf);
+	}
+	if (dpmgr_client_finish(t->client))
+		t->broken = "a client could not finish";
+}
+
+static int torture_thread(void *data)
+{
+	struct torturer *t = data;
+	unsigned int round;
+
+	for (round = 0; round < NR_ROUNDS && !t->broken; round++) {
+		u32 random = prandom_u32_state(&t->rnd);
+		unsigned int i = random % NR_HELD;
+
+		if (t->held[i])
+			give_back(t, i);
+		else
+			take_one(t, i);
+		if (random & 0x100)
+			irq_work_queue(&t->irq_work);
+		if (random >> 24 == 0)
+			start_anew(t);
+		cond_resched();
+	}
+	irq_work_sync(&t->irq_work);
+	/* Nothing of this module runs after the last step. */
+	kthread_complete_and_exit(&t->done, 0);
+}
+
+/* Looks at every run again and again, as debugfs and a save do. */
+static void look_at_run(const struct dpmgr_page_run *run, void *arg)
+{
+	const struct dpmgr_buf *buf = run->owner;
+	struct torturer *t = arg;
+
+	if (!buf->client || buf->client->mgr != t->f->mgr || !buf->tag)
+		t->broken = "a run's owner is not a buffer";
+	t->nr_allocated++;
+}
+
+static int looking_thread(void *data)
+{
+	struct torturer *t = data;
+
+	while (!READ_ONCE(t->stop)) {
+		struct dpmgr_pool *pool = t->f->mgr->pools[DPMGR_PRIVATE];
+		const char *broken = dpmgr_pages_verify(&pool->pages);
+		u64 pfn = 0;
+
+		while (pfn != U64_MAX)
+			pfn = dpmgr_pages_visit(&pool->pages, pfn, U64_MAX,
+						look_at_run, t);
+		if (broken)
+			t->broken = broken;
+		cond_resched();
+	}
+	/* Nothing of this module runs after the last step. */
+	kthread_complete_and_exit(&t->done, 0);
+}
+
+static void run_thread(struct kunit *test, int (*function)(void *),
+		       struct torturer *t, int cpu)
+{
+	struct task_struct *task;
+
+	init_completion(&t->done);
+	task = kthread_create(function, t, "dpmgr-torture/%d", cpu);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_nth(cpu % num_online_cpus(), cpu_online_mask));
+	wake_up_process(task);
+}
+
+static struct torturer *start_torture(struct kunit *test, struct fixture *f)
+{
+	struct torturer *torturers;
+	unsigned int i;
+
+	torturers = kunit_kcalloc(test, NR_THREADS, sizeof(*torturers),
+				  GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, torturers);
+	for (i = 0; i < NR_THREADS; i++) {
+		struct torturer *t = &torturers[i];
+
+		t->f = f;
+		t->mark = 0x11 * (i + 1);
+		t->irq_work = IRQ_WORK_INIT_HARD(torture_irq);
+		prandom_seed_state(&t->rnd, i + 1);
+		snprintf(t->name, sizeof(t->name), "torturer-%u", i);
+		t->params = fixture_params(t->name);
+		t->client = fixture_client(test, f, t->name);
+	}
+	for (i = 0; i < NR_THREADS; i++)
+		run_thread(test, torture_thread, &torturers[i], i);
+	return torturers;
+}
+
+static void threads_and_interrupts_do_not_disturb_each_other(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct torturer *torturers, looking = { .f = f };
+	unsigned int i, j, nr_allocated = 0;
+
+	dpmgr_debugfs_create(f->mgr, "dpmgr_torture");
+	torturers = start_torture(test, f);
+	run_thread(test, looking_thread, &looking, NR_THREADS);
+	for (i = 0; i < NR_THREADS; i++) {
+		struct torturer *t = &torturers[i];
+
+		wait_for_completion(&t->done);
+		KUNIT_EXPECT_NULL_MSG(test, t->broken, "%s", t->broken);
+		nr_allocated += t->nr_allocated;
+	}
+	WRITE_ONCE(looking.stop, true);
+	wait_for_completion(&looking.done);
+	KUNIT_EXPECT_NULL_MSG(test, looking.broken, "%s", looking.broken);
+	KUNIT_EXPECT_GT(test, looking.nr_allocated, 0);
+	kunit_info(test, "%u allocations, %u looked at", nr_allocated,
+		   looking.nr_allocated);
+	KUNIT_EXPECT_GT(test, nr_allocated, NR_THREADS * NR_ROUNDS / 10);
+
+	dpmgr_debugfs_remove(f->mgr);
+	for (i = 0; i < NR_THREADS; i++) {
+		for (j = 0; j < NR_HELD; j++)
+			if (torturers[i].held[j])
+				give_back(&torturers[i], j);
+		dpmgr_free(torturers[i].irq_buf);
+		dpmgr_client_destroy(torturers[i].client);
+	}
+	fixture_expect_all_free(test, f);
+}
+
+/* Threads stop by themselves once frozen: everything is refused. */
+static void a_save_in_full_flight_restores_to_whole_buffers(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct torturer *torturers = start_torture(test, f);
+	unsigned int i, nr = 0;
+
+	msleep(50);
+	KUNIT_EXPECT_EQ(test, dpmgr_servicing_save(f->mgr), 0);
+	for (i = 0; i < NR_THREADS; i++) {
+		wait_for_completion(&torturers[i].done);
+		dpmgr_client_destroy(torturers[i].client);
+	}
+	fixture_unload(f);
+
+	f->mgr = dpmgr_create(&f->config);
+	if (IS_ERR(f->mgr)) {
+		f->mgr = NULL;
+		KUNIT_FAIL_AND_ABORT(test, "not restored");
+	}
+	for (i = 0; i < NR_THREADS; i++) {
+		struct dpmgr_client *client =
+			fixture_client(test, f, torturers[i].name);
+		struct dpmgr_buf *buf;
+
+		for (; !IS_ERR(buf = dpmgr_retrieve_next(client)); nr++) {
+			/* Saved before or after it was filled, but its own. */
+			u8 first = *(u8 *)dpmgr_buf_vaddr(buf);
+
+			KUNIT_EXPECT_TRUE(test, first == torturers[i].mark ||
+						!first);
+		}
+		dpmgr_client_finish(client);
+		dpmgr_client_destroy(client);
+	}
+	kunit_info(test, "%u buffers saved in flight", nr);
+	KUNIT_EXPECT_NULL(test,
+		dpmgr_pages_verify(&f->mgr->pools[DPMGR_PRIVATE]->pages));
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_SLOW(threads_and_interrupts_do_not_disturb_each_other),
+	KUNIT_CASE_SLOW(a_save_in_full_flight_restores_to_whole_buffers),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "dpmgr_torture",
+	.init = fixture_init,
+	.exit = fixture_exit,
+	.test_cases = cases,
+};
+kunit_test_suite(suite);
