@@ -9,7 +9,7 @@
  * else.
  *
  * While the manager is frozen, what a generation says about persistent clients
- * must stay true: they get nothing, and what they free is held as it is. An
+ * must stay true: they get nothing, and what they free stays as it is. An
  * allocation looks at the flag and becomes visible to the walk that saves runs
  * inside one RCU read section; who freezes waits for a grace period in between.
  *
@@ -21,6 +21,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma_pool_mgr_abi.h>
@@ -36,7 +37,7 @@
 #include "client.h"
 #include "pool.h"
 
-/* Flags that change how an allocation here is done, and those without effect. */
+/* What may be asked for; it says whether to sleep, to reclaim and to warn. */
 #define GFP_KNOWN	(GFP_KERNEL | GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN | \
 			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
 
@@ -73,14 +74,23 @@ int dpmgr_text_check(const char *text, size_t max_len, char lowest)
 	return 0;
 }
 
+/* Add @n to @counter unless that would exceed @limit. */
+static bool add_within(atomic64_t *counter, u64 n, u64 limit)
+{
+	s64 held = atomic64_read(counter);
+
+	do {
+		if (n > limit || held > limit - n)
+			return false;
+	} while (!atomic64_try_cmpxchg(counter, &held, held + n));
+	return true;
+}
+
 /* Keep room in the state region for @bytes more. 0 or -ENOSPC. */
 int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes)
 {
-	if (atomic64_add_return(bytes, &mgr->state_used) > mgr->state_limit) {
-		atomic64_sub(bytes, &mgr->state_used);
-		return -ENOSPC;
-	}
-	return 0;
+	return add_within(&mgr->state_used, bytes, mgr->state_limit) ?
+		0 : -ENOSPC;
 }
 
 void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes)
@@ -141,12 +151,8 @@ static void tag_put(struct dpmgr_client *client, struct dpmgr_tag *tag)
 /* Count @nr_pages more against quota and, if persistent, region and module. */
 static int charge(struct dpmgr_client *client, u32 nr_pages)
 {
-	u64 held = atomic64_add_return(nr_pages, &client->nr_pages);
-
-	if (held > client->quota) {
-		atomic64_sub(nr_pages, &client->nr_pages);
+	if (!add_within(&client->nr_pages, nr_pages, client->quota))
 		return -EDQUOT;
-	}
 	if (!client->persistent)
 		return 0;
 	if (dpmgr_state_charge(client->mgr, sizeof(struct dpmgr_abi_run))) {
@@ -258,20 +264,21 @@ void dpmgr_drain(struct dpmgr *mgr)
 	guard(mutex)(&mgr->drain_lock);
 	freed = llist_reverse_order(llist_del_all(&mgr->draining));
 	llist_for_each_entry_safe(buf, next, freed, draining) {
-		if (mgr->frozen && buf->client->persistent)
-			llist_add(&buf->draining, &mgr->held);
-		else
+		/* What a generation may name stays as it is, to the end. */
+		if (!mgr->frozen || !buf->client->persistent)
 			put_back(buf);
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_drain);
 
-static void refill_stocks(struct dpmgr *mgr)
+/* Context: may sleep. */
+void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp)
 {
 	/* Who needs an object and finds none gets -ENOMEM: no need to here. */
 	if (dpmgr_stock_is_low(&mgr->handles))
-		dpmgr_stock_refill(&mgr->handles);
+		dpmgr_stock_refill(&mgr->handles, gfp);
 	if (dpmgr_stock_is_low(&mgr->tags))
-		dpmgr_stock_refill(&mgr->tags);
+		dpmgr_stock_refill(&mgr->tags, gfp);
 }
 
 void dpmgr_drain_work(struct work_struct *work)
@@ -279,7 +286,7 @@ void dpmgr_drain_work(struct work_struct *work)
 	struct dpmgr *mgr = container_of(work, struct dpmgr, drain_work);
 
 	dpmgr_drain(mgr);
-	refill_stocks(mgr);
+	dpmgr_refill_stocks(mgr, GFP_KERNEL);
 }
 
 /* A buffer whose state has just become DRAINING. Context: any but NMI. */
@@ -291,84 +298,91 @@ void dpmgr_buf_drain_later(struct dpmgr_buf *buf)
 		queue_work(system_unbound_wq, &mgr->drain_work);
 }
 
-static int try_take(struct dpmgr_buf *buf,
-		    const struct dpmgr_page_request *request)
-{
-	struct dpmgr_client *client = buf->client;
-	struct dpmgr_page_run run;
-	int ret;
+/* What an allocation asks for, worked out. */
+struct order {
+	struct dpmgr_page_request request;
+	u16 slack;
+	const char *tag;
+};
 
+/*
+ * One attempt, which neither sleeps nor waits. -EAGAIN if there is no clean run
+ * to fit; else as dpmgr_alloc().
+ */
+static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
+				   const struct order *order)
+{
+	struct dpmgr_page_run run;
+	struct dpmgr_buf *buf;
+
+	/* Whoever freezes waits for us, so that this is all or nothing to him. */
 	guard(rcu)();
 	if (client->persistent && READ_ONCE(client->mgr->frozen))
-		return -EBUSY;
-	ret = dpmgr_pages_take(&client->pool->pages, request, buf, &run);
-	if (!ret)
-		buf_attach(buf, run.base_pfn, &client->bufs, DPMGR_BUF_LIVE);
-	return ret;
-}
-
-static int take_under_pressure(struct dpmgr_buf *buf,
-			       const struct dpmgr_page_request *request)
-{
-	struct dpmgr_client *client = buf->client;
-	bool more;
-	int ret;
-
-	dpmgr_drain(client->mgr);
-	ret = try_take(buf, request);
-	if (ret != -ENOSPC)
-		return ret;
-	do {
-		more = dpmgr_pool_scrub(client->pool);
-		ret = try_take(buf, request);
-	} while (ret == -ENOSPC && more);
-	return ret;
-}
-
-static struct dpmgr_buf *alloc_pages_of(struct dpmgr_client *client,
-					u32 nr_pages, u16 slack, gfp_t gfp,
-					const char *tag)
-{
-	const struct dpmgr_page_request request = {
-		.nr_pages = nr_pages,
-		.node = client->node_id,
-		.persistent = client->persistent,
-		.end_pfn = client->end_pfn,
-	};
-	struct dpmgr *mgr = client->mgr;
-	struct dpmgr_buf *buf;
-	int ret;
-
-	if (gfpflags_allow_blocking(gfp)) {
-		might_sleep();
-		refill_stocks(mgr);
-	} else if (dpmgr_stock_is_low(&mgr->handles) ||
-		   dpmgr_stock_is_low(&mgr->tags)) {
-		queue_work(system_unbound_wq, &mgr->drain_work);
-	}
-
-	buf = buf_create(client, nr_pages, slack, tag);
+		return ERR_PTR(-EBUSY);
+	buf = buf_create(client, order->request.nr_pages, order->slack,
+			 order->tag);
 	if (IS_ERR(buf))
 		return buf;
-	ret = try_take(buf, &request);
-	if (ret == -ENOSPC)
-		ret = gfpflags_allow_blocking(gfp) ?
-			take_under_pressure(buf, &request) : -ENOMEM;
-	if (!ret)
+	if (dpmgr_pages_take(&client->pool->pages, &order->request, buf, &run)) {
+		buf_discard(buf);
+		return ERR_PTR(-EAGAIN);
+	}
+	buf_attach(buf, run.base_pfn, &client->bufs, DPMGR_BUF_LIVE);
+	return buf;
+}
+
+/* Nothing was to be had at once: put back what was freed, scrub what is dirty. */
+static struct dpmgr_buf *alloc_under_pressure(struct dpmgr_client *client,
+					      const struct order *order)
+{
+	struct dpmgr_buf *buf;
+	bool more;
+
+	dpmgr_drain(client->mgr);
+	buf = try_alloc(client, order);
+	if (buf != ERR_PTR(-EAGAIN))
 		return buf;
-	buf_discard(buf);
-	return ERR_PTR(ret);
+	do {
+		more = dpmgr_pool_scrub(client->pool);
+		buf = try_alloc(client, order);
+	} while (buf == ERR_PTR(-EAGAIN) && more);
+	return buf == ERR_PTR(-EAGAIN) ? ERR_PTR(-ENOSPC) : buf;
+}
+
+static struct dpmgr_buf *alloc_blocking(struct dpmgr_client *client,
+					const struct order *order, gfp_t gfp)
+{
+	struct dpmgr_buf *buf;
+
+	might_sleep();
+	dpmgr_refill_stocks(client->mgr, gfp & ~__GFP_ZERO);
+	buf = try_alloc(client, order);
+	if (buf == ERR_PTR(-EAGAIN) || buf == ERR_PTR(-ENOSPC) ||
+	    buf == ERR_PTR(-EDQUOT))
+		buf = alloc_under_pressure(client, order);
+	return buf;
+}
+
+static struct dpmgr_buf *alloc_atomic(struct dpmgr_client *client,
+				      const struct order *order)
+{
+	struct dpmgr *mgr = client->mgr;
+	struct dpmgr_buf *buf = try_alloc(client, order);
+
+	if (dpmgr_stock_is_low(&mgr->handles) || dpmgr_stock_is_low(&mgr->tags))
+		queue_work(system_unbound_wq, &mgr->drain_work);
+	return buf == ERR_PTR(-EAGAIN) ? ERR_PTR(-ENOMEM) : buf;
 }
 
 static const char *refusal(int err)
 {
 	switch (err) {
 	case -E2BIG:
-		return "the size is above the pool's largest range within reach";
+		return "above the pool's largest range within the device's reach";
 	case -EDQUOT:
 		return "the client's quota would be exceeded";
 	case -ENOSPC:
-		return "no free run of that length, or no room in the state region; see debugfs pools and state";
+		return "no run found to fit, or no room in the state region; see debugfs";
 	case -ENOMEM:
 		return "no clean pages or no memory just now";
 	case -EBUSY:
@@ -376,7 +390,7 @@ static const char *refusal(int err)
 	case -ENAMETOOLONG:
 		return "a tag has at most 31 bytes";
 	default:
-		return "the size must be 1 or more, the tag printable ASCII, the gfp flags GFP_KERNEL or GFP_ATOMIC";
+		return "size must not be 0, gfp GFP_KERNEL or GFP_ATOMIC, the tag printable";
 	}
 }
 
@@ -384,7 +398,8 @@ static const char *refusal(int err)
  * dpmgr_alloc() - allocate a buffer
  * @client: the client
  * @size: bytes; rounded up to pages, 1 at least
- * @gfp: GFP_KERNEL, GFP_ATOMIC or GFP_NOWAIT, and __GFP_NOWARN
+ * @gfp: GFP_KERNEL, GFP_NOIO, GFP_NOFS, GFP_ATOMIC or GFP_NOWAIT, and
+ *	__GFP_NOWARN
  * @tag: what it is for, 1 to DPMGR_TAG_MAX printable ASCII bytes; copied. The
  *	same tag may be used again
  *
@@ -397,26 +412,33 @@ static const char *refusal(int err)
 struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 			      gfp_t gfp, const char *tag)
 {
-	const struct dpmgr_page_request any = {
-		.persistent = client->persistent,
-		.end_pfn = client->end_pfn,
+	u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
+	struct order order = {
+		.request = {
+			.node = client->node_id,
+			.persistent = client->persistent,
+			.end_pfn = client->end_pfn,
+		},
+		.tag = tag,
 	};
 	struct dpmgr_buf *buf;
-	u64 nr_pages;
 	int ret;
 
 	ret = dpmgr_text_check(tag, DPMGR_TAG_MAX, ' ');
 	if (!ret && (!size || gfp & ~GFP_KNOWN))
 		ret = -EINVAL;
-	nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
-	if (!ret && nr_pages > dpmgr_pages_largest(&client->pool->pages, &any))
+	if (!ret && nr_pages > dpmgr_pages_largest(&client->pool->pages,
+						   &order.request))
 		ret = -E2BIG;
+	order.request.nr_pages = nr_pages;
+	order.slack = PFN_PHYS(nr_pages) - size;
 
 	if (ret)
 		buf = ERR_PTR(ret);
+	else if (gfpflags_allow_blocking(gfp))
+		buf = alloc_blocking(client, &order, gfp);
 	else
-		buf = alloc_pages_of(client, nr_pages,
-				     PFN_PHYS(nr_pages) - size, gfp, tag);
+		buf = alloc_atomic(client, &order);
 	if (IS_ERR(buf) && !(gfp & __GFP_NOWARN))
 		dev_warn_ratelimited(client->dev,
 				     "dma_pool_mgr: %s: allocation of %zu bytes for \"%.32s\" refused: %s (%pe)\n",
@@ -468,25 +490,26 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_free, DMA_POOL_MGR);
  * The device may go on using the pages. The next client of that name, in this
  * kernel or the next, retrieves them.
  *
- * Context: any.
+ * Context: any but NMI.
  * Return: 0; -ESTALE if the handle was given up before; -EINVAL if the client
  * is not persistent. In both cases nothing has changed.
  */
 int dpmgr_buf_park(struct dpmgr_buf *buf)
 {
+	const struct dpmgr_client *client;
+
 	if (IS_ERR_OR_NULL(buf))
 		return 0;
-	if (READ_ONCE(buf->state) != DPMGR_BUF_LIVE)
-		return report_stale(buf, "dpmgr_buf_park");
-	if (!buf->client->persistent) {
-		dev_err(buf->client->dev,
-			"dma_pool_mgr: %s: only a persistent client's buffers can be parked\n",
-			buf->client->name);
-		return -EINVAL;
-	}
 	if (!dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_PARKED))
 		return report_stale(buf, "dpmgr_buf_park");
-	return 0;
+	client = buf->client;
+	if (client->persistent)
+		return 0;
+	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
+	dev_err(client->dev,
+		"dma_pool_mgr: %s: only a persistent client's buffers can be parked\n",
+		client->name);
+	return -EINVAL;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_buf_park, DMA_POOL_MGR);
 
@@ -507,7 +530,7 @@ int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
 {
 	struct dpmgr_buf *buf;
 
-	refill_stocks(client->mgr);
+	dpmgr_refill_stocks(client->mgr, GFP_KERNEL);
 	buf = buf_create(client, nr_pages, slack, tag);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);

@@ -142,19 +142,27 @@ static int copy_params(struct dpmgr_client_params *params,
 	return check_params(params, rule);
 }
 
-static const char *domain_name(const struct iommu_domain *domain)
+static const char *domain_rule(const struct iommu_domain *domain)
 {
 	switch (domain->type) {
 	case IOMMU_DOMAIN_BLOCKED:
-		return "a blocking IOMMU domain";
+		return "the device is in a blocking IOMMU domain; buffers need untranslated DMA";
 	case IOMMU_DOMAIN_UNMANAGED:
-		return "an unmanaged IOMMU domain";
+		return "the device is in an unmanaged IOMMU domain; buffers need untranslated DMA";
 	case IOMMU_DOMAIN_DMA:
 	case IOMMU_DOMAIN_DMA_FQ:
-		return "a translating IOMMU domain of the DMA API";
+		return "the device is in a translating IOMMU domain; boot with iommu=pt";
 	default:
-		return "an IOMMU domain that may translate";
+		return "the device's IOMMU domain may translate; buffers need untranslated DMA";
 	}
+}
+
+/* The page after the last that the device can address, coherently or not. */
+static u64 reach(struct device *dev)
+{
+	u64 mask = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+
+	return PHYS_PFN(min_not_zero(mask, dev->coherent_dma_mask)) + 1;
 }
 
 /*
@@ -172,16 +180,16 @@ static int check_device(struct device *dev, const struct dpmgr_pool *pool,
 	};
 
 	if (domain && domain->type != IOMMU_DOMAIN_IDENTITY) {
-		dev_err(dev, "dma_pool_mgr: the device is behind %s\n",
-			domain_name(domain));
-		*rule = "buffers need untranslated DMA; boot with iommu=pt or set the group's type to identity";
+		*rule = domain_rule(domain);
 		return -EOPNOTSUPP;
 	}
+	*rule = "the device's bus translates DMA addresses";
+	if (dev->dma_range_map)
+		return -EOPNOTSUPP;
 	*rule = "no range of the pool survives a kexec; add one as SIZE@START";
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -ENODEV;
-	request.end_pfn = PHYS_PFN(min_not_zero(dma_get_mask(dev),
-						dev->bus_dma_limit)) + 1;
+	request.end_pfn = reach(dev);
 	*rule = "every range of the pool lies above the device's DMA mask";
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -EOPNOTSUPP;
@@ -250,6 +258,8 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	ret = check_device(dev, pool, params, &end_pfn, rule);
 	if (ret)
 		return ERR_PTR(ret);
+	/* Its first allocation may be one that can't sleep. */
+	dpmgr_refill_stocks(mgr, GFP_KERNEL);
 
 	guard(mutex)(&mgr->lock);
 	client = claim_name(mgr, params, rule);
@@ -298,7 +308,7 @@ dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 	client = ret ? ERR_PTR(ret) : try_create(mgr, dev, &copy, &rule);
 	if (IS_ERR(client))
 		dev_err(dev, "dma_pool_mgr: client \"%.64s\" refused: %s (%pe)\n",
-			copy.name ?: "(null)", rule, client);
+			copy.name ?: "", rule, client);
 	return client;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_client_create, DMA_POOL_MGR);
@@ -361,7 +371,7 @@ void dpmgr_client_destroy(struct dpmgr_client *client)
 
 	scoped_guard(mutex, &mgr->lock) {
 		client->dev = NULL;
-		/* While frozen, what was freed is held, and holds its client. */
+		/* While frozen, what was freed stays, and keeps its client. */
 		if (!client->nr_bufs) {
 			rb_erase(&client->node, &mgr->clients);
 			client_free(client);
@@ -403,14 +413,18 @@ devm_dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_client_create, DMA_POOL_MGR);
 
-/* Make a pending buffer live. */
-static void retrieve(struct dpmgr_client *client, struct dpmgr_buf *buf)
+/* Make a pending buffer live, if the device can reach it. */
+static struct dpmgr_buf *retrieve(struct dpmgr_client *client,
+				  struct dpmgr_buf *buf)
 {
 	lockdep_assert_held(&client->lock);
 	lockdep_assert_held(&client->buf_lock);
+	if (buf->base_pfn + buf->nr_pages > client->end_pfn)
+		return ERR_PTR(-EOPNOTSUPP);
 	list_move_tail(&buf->link, &client->bufs);
 	client->nr_pending--;
 	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
+	return buf;
 }
 
 /**
@@ -421,7 +435,9 @@ static void retrieve(struct dpmgr_client *client, struct dpmgr_buf *buf)
  *
  * Context: may sleep.
  * Return: the buffer, with size, tag, pages and contents as they were; an
- * ERR_PTR of -ENOENT if there are no more, -ESTALE after dpmgr_client_finish().
+ * ERR_PTR of -ENOENT if there are no more, -EOPNOTSUPP if it lies above the
+ * device's DMA mask and therefore stays pending, -ESTALE after
+ * dpmgr_client_finish().
  */
 struct dpmgr_buf *dpmgr_retrieve_next(struct dpmgr_client *client)
 {
@@ -434,8 +450,7 @@ struct dpmgr_buf *dpmgr_retrieve_next(struct dpmgr_client *client)
 	buf = list_first_entry_or_null(&client->pending, struct dpmgr_buf, link);
 	if (!buf)
 		return ERR_PTR(-ENOENT);
-	retrieve(client, buf);
-	return buf;
+	return retrieve(client, buf);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_retrieve_next, DMA_POOL_MGR);
 
@@ -469,8 +484,7 @@ struct dpmgr_buf *dpmgr_retrieve_pfn(struct dpmgr_client *client, u64 pfn,
 	if (!buf || READ_ONCE(buf->client) != client ||
 	    READ_ONCE(buf->state) != DPMGR_BUF_PENDING)
 		return ERR_PTR(-ENOENT);
-	retrieve(client, buf);
-	return buf;
+	return retrieve(client, buf);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_retrieve_pfn, DMA_POOL_MGR);
 
@@ -506,12 +520,14 @@ static bool free_pending_some(struct dpmgr_client *client)
  */
 int dpmgr_client_finish(struct dpmgr_client *client)
 {
-	guard(mutex)(&client->lock);
-	if (client->finished)
-		return -ESTALE;
-	client->finished = true;
-	while (free_pending_some(client))
-		cond_resched();
+	scoped_guard(mutex, &client->lock) {
+		if (client->finished)
+			return -ESTALE;
+		client->finished = true;
+		while (free_pending_some(client))
+			cond_resched();
+	}
+	dpmgr_drain(client->mgr);
 	return 0;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_client_finish, DMA_POOL_MGR);

@@ -60,6 +60,7 @@ struct dpmgr_buf {
 	u16 slack;
 	u16 state;
 };
+
 static_assert(sizeof(struct dpmgr_buf) <= DPMGR_STOCK_OBJECT_SIZE);
 
 /**
@@ -79,6 +80,7 @@ struct dpmgr_tag {
 	u32 saved_at;
 	char name[DPMGR_TAG_MAX + 1];
 };
+
 static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
 
 /**
@@ -124,7 +126,7 @@ struct dpmgr_client {
 	u64 quota;
 	atomic64_t nr_pages;
 
-	struct mutex lock;
+	struct mutex lock;	/* see above */
 	bool finished;
 	u32 saved_name;
 	u32 saved_index;
@@ -152,6 +154,7 @@ bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
 		       enum dpmgr_buf_state to);
 void dpmgr_buf_drain_later(struct dpmgr_buf *buf);
 void dpmgr_drain(struct dpmgr *mgr);
+void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp);
 void dpmgr_drain_work(struct work_struct *work);
 int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes);
 void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes);

@@ -9,9 +9,11 @@
  * Locking: clients and state hold the manager's lock while they are printed;
  * buffers copies one run at a time under its range's lock.
  */
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
 #include <linux/device.h>
+#include <linux/export.h>
 #include <linux/pfn.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -241,9 +243,11 @@ void dpmgr_debugfs_create(struct dpmgr *mgr, const char *name)
 	debugfs_create_file("buffers", 0400, mgr->debugfs, mgr, &buffers_fops);
 	debugfs_create_file("state", 0400, mgr->debugfs, mgr, &state_fops);
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_debugfs_create);
 
 /* Context: may sleep; waits for readers. */
 void dpmgr_debugfs_remove(struct dpmgr *mgr)
 {
 	debugfs_remove_recursive(mgr->debugfs);
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_debugfs_remove);

@@ -42,9 +42,8 @@ enum dpmgr_isolation {
  * @handles: struct dpmgr_buf
  * @tags: struct dpmgr_tag
  * @draining: buffers freed, in any context, and not yet taken up
- * @drain_lock: serialises taking them up; protects @held
+ * @drain_lock: serialises taking them up
  * @drain_work: takes them up
- * @held: freed while frozen, and left as they are
  * @frozen: runs of persistent clients come and go no more. Set once, under
  *	@lock and @drain_lock; read under either or in an RCU read section
  * @state_limit: room for a generation, bytes; 0 without a state region; fixed
@@ -58,16 +57,15 @@ struct dpmgr {
 	int vtom_bit;
 	struct dpmgr_pool *pools[DPMGR_VISIBILITIES];
 
-	struct mutex lock;
+	struct mutex lock;		/* see above */
 	struct rb_root clients;
 
 	struct dpmgr_stock handles;
 	struct dpmgr_stock tags;
 
 	struct llist_head draining;
-	struct mutex drain_lock;
+	struct mutex drain_lock;	/* see above */
 	struct work_struct drain_work;
-	struct llist_head held;
 	bool frozen;
 
 	u64 state_limit;

@@ -198,16 +198,28 @@ static int parse_params(struct dpmgr_config *config, struct parsed *parsed)
 	return 0;
 }
 
-static int reboot_event(struct notifier_block *nb, unsigned long event,
-			void *command)
+static int reboot_begins(struct notifier_block *nb, unsigned long event,
+			 void *command)
+{
+	dpmgr_servicing_prepare(default_manager, event, command);
+	return NOTIFY_DONE;
+}
+
+static int reboot_goes_on(struct notifier_block *nb, unsigned long event,
+			  void *command)
 {
 	dpmgr_servicing_reboot(default_manager, event, command);
 	return NOTIFY_DONE;
 }
 
-/* The last to be called: everyone else's changes are to be saved too. */
-static struct notifier_block reboot_notifier = {
-	.notifier_call = reboot_event,
+/* The first and the last to be called: everyone else's changes are saved too. */
+static struct notifier_block first_notifier = {
+	.notifier_call = reboot_begins,
+	.priority = INT_MAX,
+};
+
+static struct notifier_block last_notifier = {
+	.notifier_call = reboot_goes_on,
 	.priority = INT_MIN,
 };
 
@@ -230,6 +242,9 @@ static int __init dpmgr_init(void)
 		return -EPERM;
 	}
 
+	if (!state)
+		pr_warn("no state= was given: nothing persists, and what an earlier kernel saved is not looked for\n");
+
 	parsed = kzalloc(sizeof(*parsed), GFP_KERNEL);
 	if (!parsed)
 		return -ENOMEM;
@@ -242,9 +257,11 @@ static int __init dpmgr_init(void)
 
 	default_manager = mgr;
 	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
-	register_reboot_notifier(&reboot_notifier);
+	register_reboot_notifier(&last_notifier);
+	register_reboot_notifier(&first_notifier);
 	return 0;
 }
+
 /*
  * Built in: after subsys_initcall, in which PCI makes the resource tree's
  * reserved entries, and before the drivers that use us.
@@ -255,7 +272,8 @@ static void __exit dpmgr_exit(void)
 {
 	if (!default_manager)
 		return;
-	unregister_reboot_notifier(&reboot_notifier);
+	unregister_reboot_notifier(&first_notifier);
+	unregister_reboot_notifier(&last_notifier);
 	dpmgr_debugfs_remove(default_manager);
 	dpmgr_destroy(default_manager);
 }

@@ -9,7 +9,9 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <kunit/visibility.h>
 #include <linux/err.h>
+#include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
@@ -156,7 +158,6 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	init_llist_head(&mgr->draining);
 	mutex_init(&mgr->drain_lock);
 	INIT_WORK(&mgr->drain_work, dpmgr_drain_work);
-	init_llist_head(&mgr->held);
 
 	ret = build(mgr, config);
 	if (ret) {
@@ -170,6 +171,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 			dpmgr_pool_start_scrubbing(mgr->pools[v]);
 	return mgr;
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_create);
 
 /**
  * dpmgr_destroy() - take a manager apart
@@ -191,3 +193,4 @@ void dpmgr_destroy(struct dpmgr *mgr)
 	mutex_destroy(&mgr->lock);
 	kfree(mgr);
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_destroy);

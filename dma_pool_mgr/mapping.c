@@ -44,6 +44,12 @@ static int claim_reserved(struct dpmgr_mapping *mapping, const char **rule)
 	}
 	mapping->claim = request_mem_region(range->start, range->size,
 					    mapping->label);
+	/* A claim goes as deep as it can, and takes over what it found there. */
+	if (mapping->claim && mapping->claim->desc != IORES_DESC_RESERVED) {
+		*rule = "inside a PCI window or a device's BAR";
+		release_mem_region(range->start, range->size);
+		return -EINVAL;
+	}
 	if (!mapping->claim) {
 		*rule = "claimed by another driver, or not in one reserved piece; see /proc/iomem";
 		return -EBUSY;
@@ -72,6 +78,10 @@ static int reserved_map(struct dpmgr_mapping *mapping, const char **rule)
 		ret = claim_reserved(mapping, rule);
 		if (ret)
 			return ret;
+	} else if (mapping->decrypted &&
+		   cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+		*rule = "reserve_mem= memory can't be shared in a memory-encrypted guest";
+		return -EOPNOTSUPP;
 	}
 	mapping->vaddr = map_pages(mapping);
 	if (!mapping->vaddr) {

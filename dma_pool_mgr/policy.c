@@ -34,17 +34,17 @@ static const struct policy {
 	{ DPMGR_PRIVATE,	NO,		ANY | VTL0,	LOCKED_PAGES },
 };
 
-static const struct policy *
-find_policy(const struct dpmgr_client_params *params)
+/* The table has a row for all valid parameters; the last fits what is left. */
+static enum backing find_backing(const struct dpmgr_client_params *params)
 {
-	unsigned int i;
+	const struct policy *policy = policies;
 
-	for (i = 0; i < ARRAY_SIZE(policies); i++)
-		if (policies[i].visibility == params->visibility &&
-		    policies[i].persistent & BIT(params->persistent) &&
-		    policies[i].lower_vtl & BIT(params->lower_vtl))
-			return &policies[i];
-	return NULL;
+	while (policy < &policies[ARRAY_SIZE(policies) - 1] &&
+	       (policy->visibility != params->visibility ||
+		!(policy->persistent & BIT(params->persistent)) ||
+		!(policy->lower_vtl & BIT(params->lower_vtl))))
+		policy++;
+	return policy->backing;
 }
 
 /**
@@ -61,18 +61,12 @@ int dpmgr_policy_decide(const struct dpmgr *mgr,
 			const struct dpmgr_client_params *params,
 			struct dpmgr_pool **pool, const char **rule)
 {
-	const struct policy *policy = find_policy(params);
-
-	*rule = "no policy for these parameters";
-	if (!policy)
-		return -EINVAL;
-
-	switch (policy->backing) {
+	switch (find_backing(params)) {
 	case SHARED_POOL:
 		*rule = "there is no shared pool; load with shared=SIZE@START";
 		if (!mgr->pools[DPMGR_SHARED])
 			return -ENODEV;
-		*rule = "shared buffers on a platform with a vTOM bit are not supported by this version";
+		*rule = "this version has no shared buffers on a platform with a vTOM bit";
 		if (mgr->vtom_bit != DPMGR_NO_VTOM)
 			return -EOPNOTSUPP;
 		*pool = mgr->pools[DPMGR_SHARED];
@@ -84,11 +78,14 @@ int dpmgr_policy_decide(const struct dpmgr *mgr,
 		*pool = mgr->pools[DPMGR_PRIVATE];
 		return 0;
 	case PRIVATE_POOL_GUARDED:
-		*rule = "private buffers that VTL0 can access are not supported by this version; ask for DPMGR_LOWER_VTL_ANY";
+		*rule = "the host can't be trusted with VTL protections on this platform";
+		if (mgr->isolation == DPMGR_ISOLATION_SNP ||
+		    mgr->isolation == DPMGR_ISOLATION_TDX)
+			return -EOPNOTSUPP;
+		*rule = "this version can't open private buffers to VTL0";
 		return -EOPNOTSUPP;
-	case LOCKED_PAGES:
-		*rule = "private buffers that don't persist are not supported by this version; ask for a persistent client";
+	default:
+		*rule = "in this version private buffers are those of persistent clients";
 		return -EOPNOTSUPP;
 	}
-	return -EINVAL;
 }

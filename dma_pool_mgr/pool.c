@@ -15,8 +15,10 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
+#include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/printk.h>
@@ -101,6 +103,7 @@ bool dpmgr_pool_scrub(struct dpmgr_pool *pool)
 	WARN_ON_ONCE(dpmgr_pages_put(&pool->pages, &run));
 	return true;
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_pool_scrub);
 
 static void scrub_work(struct work_struct *work)
 {
@@ -217,10 +220,14 @@ struct dpmgr_pool *dpmgr_pool_create(const struct dpmgr_mapping_ops *ops,
 	     NULL);
 
 	ret = map_ranges(pool, nr_ranges);
-	if (!ret)
-		ret = init_pages(pool, nr_ranges);
 	if (ret)
 		goto fail;
+	ret = init_pages(pool, nr_ranges);
+	if (ret) {
+		pr_err("%s: no memory to keep account of the pool's pages\n",
+		       dpmgr_visibility_name(visibility));
+		goto fail;
+	}
 	return pool;
 
 fail:

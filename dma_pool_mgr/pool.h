@@ -29,7 +29,7 @@ struct dpmgr_pool {
 	const struct dpmgr_mapping_ops *ops;
 	struct dpmgr_mapping *mappings;
 	unsigned int nr_mapped;
-	struct mutex scrub_lock;
+	struct mutex scrub_lock;	/* see above */
 	struct work_struct scrub_work;
 };
 

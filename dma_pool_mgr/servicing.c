@@ -13,14 +13,18 @@
  * that devices still write.
  *
  * That a save fails for want of room does not happen: what a generation needs
- * was charged when each client, tag and run came to be.
+ * was charged when each client, tag and run came to be. That it does not take
+ * place can: a reboot notifier may stop the others. So the first notifier poisons
+ * the region, and the last one saves.
  *
  * Locking: see struct dpmgr_region.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
+#include <linux/export.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
@@ -221,8 +225,7 @@ static int read_and_restore(struct dpmgr *mgr, void *payload)
 	const char *why;
 	int ret;
 
-	why = dpmgr_region_read(region->mapping.vaddr,
-				region->mapping.range.size, PAGE_SIZE,
+	why = dpmgr_region_read(region->mapping.vaddr, PAGE_SIZE,
 				&region->found, payload);
 	if (!why)
 		dpmgr_state_decode(payload, region->found.payload_len,
@@ -279,12 +282,15 @@ int dpmgr_servicing_restore(struct dpmgr *mgr)
 void dpmgr_servicing_seal(struct dpmgr *mgr)
 {
 	struct dpmgr_region *region = mgr->region;
+	size_t size = region->mapping.range.size;
+	void *base = region->mapping.vaddr;
 
-	if (region->found.status == DPMGR_REGION_NEVER_WRITTEN)
-		dpmgr_region_format(region->mapping.vaddr,
-				    region->mapping.range.size);
-	else
-		dpmgr_region_spend(region->mapping.vaddr, region->generation);
+	if (region->found.status != DPMGR_REGION_NEVER_WRITTEN)
+		dpmgr_region_spend(base, region->generation);
+	if (!dpmgr_region_fits(&region->found, size)) {
+		dpmgr_region_format(base, size, region->generation);
+		region->next_slot = 0;
+	}
 }
 
 static u32 save_string(struct dpmgr_state_writer *writer, const char *string)
@@ -376,11 +382,14 @@ static void save_run(const struct dpmgr_page_run *run, void *arg)
 	struct run_saver *saver = arg;
 	struct dpmgr_abi_run saved;
 
+	/* One look: retrieving and parking go on. */
+	enum dpmgr_buf_state state = READ_ONCE(buf->state);
+
 	/* What is draining was freed: the next kernel takes it as dirty. */
 	if (!buf->client->persistent ||
 	    buf->client->saved_name == NOT_SAVED ||
-	    (buf->state != DPMGR_BUF_LIVE && buf->state != DPMGR_BUF_PARKED &&
-	     buf->state != DPMGR_BUF_PENDING))
+	    (state != DPMGR_BUF_LIVE && state != DPMGR_BUF_PARKED &&
+	     state != DPMGR_BUF_PENDING))
 		return;
 	saved = (struct dpmgr_abi_run){
 		.base_pfn = cpu_to_le64(run->base_pfn),
@@ -444,15 +453,47 @@ int dpmgr_servicing_save(struct dpmgr *mgr)
 		pr_err("saving failed: the state region is too small; the next load will refuse\n");
 		return -ENOSPC;
 	}
-	region->generation++;
 	dpmgr_region_commit(base, size, PAGE_SIZE, region->next_slot,
-			    region->generation, writer.len);
+			    region->generation + 1, writer.len);
+	/* If the region was poisoned, this is what commits. */
+	dpmgr_region_spend(base, region->generation);
+	region->generation++;
 	region->next_slot = !region->next_slot;
 	pr_info("saved generation %u: %llu buffers of %u clients, %zu bytes, in %lld us\n",
 		region->generation, nr_runs, nr_clients, writer.len,
 		ktime_us_delta(ktime_get(), start));
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_save);
+
+/*
+ * What kernel_kexec() says. So can root with reboot(2), and would have devices
+ * reset and their buffers restored: harmless, if odd.
+ */
+static bool is_kexec(unsigned long event, const char *command)
+{
+	return event == SYS_RESTART && command &&
+	       !strcmp(command, "kexec reboot");
+}
+
+/**
+ * dpmgr_servicing_prepare() - this kernel is about to end
+ * @mgr: the manager
+ * @event: SYS_RESTART, SYS_HALT or SYS_POWER_OFF
+ * @command: as a reboot notifier gets it; may be NULL
+ *
+ * Whoever is notified between this and dpmgr_servicing_reboot() may stop the
+ * chain, and the kexec goes on all the same: the next load then refuses.
+ *
+ * Context: may sleep.
+ */
+void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
+			     const char *command)
+{
+	if (mgr->region && is_kexec(event, command))
+		dpmgr_region_poison(mgr->region->mapping.vaddr);
+}
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_prepare);
 
 /**
  * dpmgr_servicing_reboot() - this kernel ends
@@ -469,8 +510,7 @@ void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 
 	if (!region)
 		return;
-	/* kernel_kexec() says this, and nothing else does. */
-	if (event == SYS_RESTART && command && !strcmp(command, "kexec reboot")) {
+	if (is_kexec(event, command)) {
 		dpmgr_servicing_save(mgr);
 		return;
 	}
@@ -479,3 +519,4 @@ void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 	pr_info("not a kexec: nothing is saved, generation %u is spent\n",
 		region->generation);
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_reboot);

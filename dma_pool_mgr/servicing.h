@@ -39,6 +39,8 @@ void dpmgr_servicing_close(struct dpmgr *mgr);
 int dpmgr_servicing_restore(struct dpmgr *mgr);
 void dpmgr_servicing_seal(struct dpmgr *mgr);
 int dpmgr_servicing_save(struct dpmgr *mgr);
+void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
+			     const char *command);
 void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 			    const char *command);
 

@@ -47,17 +47,18 @@ void dpmgr_stock_destroy(struct dpmgr_stock *stock)
 /**
  * dpmgr_stock_refill() - add about sixty objects, all zero
  * @stock: the stock
+ * @gfp: for their memory; must allow blocking
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int dpmgr_stock_refill(struct dpmgr_stock *stock)
+int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp)
 {
 	struct chunk *chunk;
 	unsigned int i;
 
 	static_assert(DPMGR_STOCK_LOW < CHUNK_OBJECTS);
-	chunk = kzalloc(PAGE_SIZE, GFP_KERNEL);
+	chunk = kzalloc(PAGE_SIZE, gfp);
 	if (!chunk)
 		return -ENOMEM;
 
@@ -71,9 +72,10 @@ int dpmgr_stock_refill(struct dpmgr_stock *stock)
 	return 0;
 }
 
-/* A hint. Context: any. */
+/* Context: any. */
 bool dpmgr_stock_is_low(const struct dpmgr_stock *stock)
 {
+	/* A hint: whoever acts on it finds out. */
 	return data_race(stock->nr_objects) < DPMGR_STOCK_LOW;
 }
 

@@ -30,7 +30,7 @@ struct dpmgr_stock {
 
 void dpmgr_stock_init(struct dpmgr_stock *stock);
 void dpmgr_stock_destroy(struct dpmgr_stock *stock);
-int dpmgr_stock_refill(struct dpmgr_stock *stock);
+int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp);
 bool dpmgr_stock_is_low(const struct dpmgr_stock *stock);
 void *dpmgr_stock_get(struct dpmgr_stock *stock);
 void dpmgr_stock_put(struct dpmgr_stock *stock, void *object);

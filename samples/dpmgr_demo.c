@@ -18,7 +18,6 @@
 #include <linux/platform_device.h>
 #include <linux/sizes.h>
 
-
 static bool free_on_remove;
 module_param(free_on_remove, bool, 0644);
 MODULE_PARM_DESC(free_on_remove, "Free the buffers when the driver goes, instead of parking them (default: no)");
@@ -174,7 +173,8 @@ static int demo_probe(struct platform_device *pdev)
 	if (nr_verified) {
 		pr_info("verified %u of %zu buffers\n", nr_verified,
 			NR_WANTED * ARRAY_SIZE(demo->clients));
-		return 0;
+		return nr_verified == NR_WANTED * ARRAY_SIZE(demo->clients) ?
+			0 : -EIO;
 	}
 	for (v = 0; v < ARRAY_SIZE(demo->clients); v++) {
 		ret = fill(&demo->clients[v]);

@@ -26,10 +26,13 @@
  * counters. It is never held across scrubbing or allocation. dpmgr_pages.ranges
  * and what dpmgr_page_range_info describes never change after init.
  */
+#include <kunit/visibility.h>
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
 #include <linux/cleanup.h>
 #include <linux/errno.h>
+#include <linux/export.h>
+#include <linux/kconfig.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
 #include <linux/numa.h>
@@ -37,11 +40,12 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/vmalloc.h>
 
 #include "page_alloc.h"
 
 #define SL_BITS		5
-#define SL_COUNT	(1U << SL_BITS)
+#define SL_COUNT	BIT(SL_BITS)
 #define FL_COUNT	(32 - SL_BITS + 1)
 #define NONE		U32_MAX
 
@@ -70,6 +74,7 @@ struct page_tag {
 		void *owner;
 	};
 };
+
 static_assert(sizeof(struct page_tag) == 16);
 
 struct dpmgr_page_range {
@@ -81,9 +86,9 @@ struct dpmgr_page_range {
 	struct page_tag *tags;
 
 	u64 nr_free;
-	u64 nr_dirty;
-	u64 nr_used_max;
+	u64 nr_used;		/* these two: only of runs with an owner */
 	u64 nr_runs;
+	u64 nr_used_max;
 	u32 dirty;		/* first run of the dirty list */
 	u32 cursor;		/* where the last claim ended its walk */
 
@@ -91,6 +96,7 @@ struct dpmgr_page_range {
 	u32 second_level[FL_COUNT];
 	u32 classes[FL_COUNT][SL_COUNT];
 };
+
 static_assert(sizeof(struct dpmgr_page_range) <= 4096);
 
 struct size_class {
@@ -160,9 +166,7 @@ static void link_run(struct dpmgr_page_range *range, u32 index, u32 nr_pages,
 		range->tags[*list].prev = index;
 	*list = index;
 
-	if (state == RUN_DIRTY) {
-		range->nr_dirty += nr_pages;
-	} else {
+	if (state == RUN_FREE) {
 		struct size_class class = class_of(nr_pages);
 
 		range->second_level[class.fl] |= BIT(class.sl);
@@ -183,9 +187,7 @@ static void unlink_run(struct dpmgr_page_range *range, u32 index)
 	else
 		*list = tag->next;
 
-	if (tag->state == RUN_DIRTY) {
-		range->nr_dirty -= tag->nr_pages;
-	} else {
+	if (tag->state == RUN_FREE) {
 		struct size_class class = class_of(tag->nr_pages);
 
 		if (*list == NONE) {
@@ -216,9 +218,11 @@ static void carve(struct dpmgr_page_range *range, u32 run, u32 index,
 
 	write_run(range, index, nr_pages, RUN_USED);
 	range->tags[index].owner = owner;
-	range->nr_runs++;
-	range->nr_used_max = max(range->nr_used_max, range->nr_pages -
-				 range->nr_free - range->nr_dirty);
+	if (owner) {
+		range->nr_runs++;
+		range->nr_used += nr_pages;
+		range->nr_used_max = max(range->nr_used_max, range->nr_used);
+	}
 }
 
 /* A free run of at least @nr_pages, or NONE. */
@@ -287,13 +291,14 @@ static unsigned int range_cost(const struct dpmgr_page_range *range,
 		cost += 1;
 	return cost;
 }
+
 #define RANGE_COST_MAX	3
 
 /**
  * dpmgr_pages_take() - allocate a run of clean pages
  * @pages: the allocator
  * @request: what is asked for
- * @owner: remembered with the run
+ * @owner: remembered with the run, not NULL
  * @run: filled in on success
  *
  * Context: any but NMI.
@@ -410,8 +415,8 @@ static bool is_head(const struct dpmgr_page_range *range, u32 index)
  * order, O(runs in the range).
  *
  * Context: any but NMI; meant for restoring, before anything is handed out.
- * Return: 0; -EINVAL if the run is empty or not inside one range; -EBUSY if a
- * page of it is used.
+ * Return: 0; -EINVAL if the run is empty or not inside one range that survives
+ * a kexec; -EBUSY if a page of it is used.
  */
 int dpmgr_pages_claim(struct dpmgr_pages *pages, u64 base_pfn, u32 nr_pages,
 		      void *owner)
@@ -419,7 +424,7 @@ int dpmgr_pages_claim(struct dpmgr_pages *pages, u64 base_pfn, u32 nr_pages,
 	struct dpmgr_page_range *range = find_whole(pages, base_pfn, nr_pages);
 	u32 index, run;
 
-	if (!range)
+	if (!range || !range->persistent)
 		return -EINVAL;
 	index = base_pfn - range->base_pfn;
 
@@ -466,8 +471,11 @@ int dpmgr_pages_put(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
 	    tag->nr_pages != nr_pages || tag->owner != run->owner)
 		return -EINVAL;
 
+	if (tag->owner) {
+		range->nr_runs--;
+		range->nr_used -= nr_pages;
+	}
 	erase_run(range, index);
-	range->nr_runs--;
 	if (index + nr_pages < range->nr_pages &&
 	    tag[nr_pages].state == RUN_FREE) {
 		nr_pages += tag[nr_pages].nr_pages;
@@ -493,7 +501,7 @@ int dpmgr_pages_put(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
  * Goes through all runs in address order when called again with what it
  * returned, also while others allocate and free.
  *
- * Context: any but NMI. A call steps over at most one range's tags.
+ * Context: any but NMI.
  * Return: the page after the run, or U64_MAX if there was no such run.
  */
 u64 dpmgr_pages_visit(struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn,
@@ -542,6 +550,7 @@ u64 dpmgr_pages_visit(struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn,
 	}
 	return U64_MAX;
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_pages_visit);
 
 /**
  * dpmgr_pages_owner() - who owns a run
@@ -584,12 +593,13 @@ void dpmgr_pages_count(struct dpmgr_pages *pages, unsigned int range,
 	*counts = (struct dpmgr_page_counts){
 		.total = r->nr_pages,
 		.free = r->nr_free,
-		.dirty = r->nr_dirty,
-		.used = r->nr_pages - r->nr_free - r->nr_dirty,
+		.dirty = r->nr_pages - r->nr_free - r->nr_used,
+		.used = r->nr_used,
 		.used_max = r->nr_used_max,
 		.runs = r->nr_runs,
 	};
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_pages_count);
 
 /**
  * dpmgr_pages_info() - what is fixed about one range
@@ -641,7 +651,8 @@ range_create(const struct dpmgr_page_range_info *info)
 	range = kzalloc(sizeof(*range), GFP_KERNEL);
 	if (!range)
 		return NULL;
-	range->tags = kvcalloc(info->nr_pages, sizeof(*range->tags), GFP_KERNEL);
+	/* Not kvcalloc(), which warns above 2 GiB. */
+	range->tags = vcalloc(info->nr_pages, sizeof(*range->tags));
 	if (!range->tags) {
 		kfree(range);
 		return NULL;
@@ -709,13 +720,14 @@ void dpmgr_pages_destroy(struct dpmgr_pages *pages)
 		struct dpmgr_page_range *range =
 			pages->ranges[--pages->nr_ranges];
 
-		kvfree(range->tags);
+		vfree(range->tags);
 		kfree(range);
 	}
 	kfree(pages->ranges);
 	pages->ranges = NULL;
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
 static bool on_its_list(struct dpmgr_page_range *range, u32 index)
 {
 	const struct page_tag *tag = &range->tags[index];
@@ -729,7 +741,7 @@ static bool on_its_list(struct dpmgr_page_range *range, u32 index)
 
 static const char *verify_range(struct dpmgr_page_range *range)
 {
-	u64 nr_free = 0, nr_dirty = 0, nr_runs = 0;
+	u64 nr_free = 0, nr_used = 0, nr_runs = 0;
 	enum run_state left = RUN_INTERIOR;
 	u32 index, nr_pages, i;
 	unsigned int fl, sl;
@@ -757,17 +769,21 @@ static const char *verify_range(struct dpmgr_page_range *range)
 			return "two free neighbours are not merged";
 		left = tag->state;
 		nr_free += tag->state == RUN_FREE ? nr_pages : 0;
-		nr_dirty += tag->state == RUN_DIRTY ? nr_pages : 0;
-		nr_runs += tag->state == RUN_USED;
+		if (tag->state == RUN_USED && tag->owner) {
+			nr_used += nr_pages;
+			nr_runs++;
+		}
 	}
-	if (nr_free != range->nr_free || nr_dirty != range->nr_dirty ||
+	if (nr_free != range->nr_free || nr_used != range->nr_used ||
 	    nr_runs != range->nr_runs)
 		return "the counters differ from a recount";
 	for (fl = 0; fl < FL_COUNT; fl++) {
-		for (sl = 0; sl < SL_COUNT; sl++)
-			if ((range->classes[fl][sl] != NONE) !=
-			    !!(range->second_level[fl] & BIT(sl)))
+		for (sl = 0; sl < SL_COUNT; sl++) {
+			bool empty = range->classes[fl][sl] == NONE;
+
+			if (empty == !!(range->second_level[fl] & BIT(sl)))
 				return "a second-level bit differs from its list";
+		}
 		if (!!range->second_level[fl] != !!(range->first_level & BIT(fl)))
 			return "a first-level bit differs from its second level";
 	}
@@ -783,3 +799,5 @@ const char *dpmgr_pages_verify(struct dpmgr_pages *pages)
 		broken = verify_range(pages->ranges[i]);
 	return broken;
 }
+EXPORT_SYMBOL_IF_KUNIT(dpmgr_pages_verify);
+#endif

@@ -54,7 +54,7 @@ struct dpmgr_page_request {
  * struct dpmgr_page_run - an allocated run
  * @base_pfn: first page
  * @nr_pages: length
- * @owner: as given when it was allocated
+ * @owner: as given when it was allocated; NULL for a scrubber's
  */
 struct dpmgr_page_run {
 	u64 base_pfn;
@@ -66,10 +66,10 @@ struct dpmgr_page_run {
  * struct dpmgr_page_counts - a snapshot, each field in pages but @runs
  * @total: all pages
  * @free: clean and allocatable at once
- * @dirty: allocatable once scrubbed
- * @used: in allocated runs
+ * @dirty: allocatable once scrubbed, or being scrubbed
+ * @used: in runs that have an owner
  * @used_max: the most that @used has ever been
- * @runs: allocated runs
+ * @runs: runs that have an owner
  */
 struct dpmgr_page_counts {
 	u64 total;

@@ -14,6 +14,7 @@
 #include <linux/overflow.h>
 #include <linux/string.h>
 
+#include "page_alloc.h"
 #include "range.h"
 
 static int digit_value(char c)
@@ -168,8 +169,8 @@ int dpmgr_range_parse(const char *list, struct dpmgr_range *ranges,
  * @rule: set to what was broken on failure
  *
  * Context: any.
- * Return: 0; -EINVAL if empty or not page aligned; -ERANGE if it wraps or ends
- * above @last_addr.
+ * Return: 0; -EINVAL if empty or not page aligned; -ERANGE if it wraps, is too
+ * long, or ends above @last_addr.
  */
 int dpmgr_range_check(const struct dpmgr_range *range, u64 page_size,
 		      u64 last_addr, const char **rule)
@@ -183,6 +184,10 @@ int dpmgr_range_check(const struct dpmgr_range *range, u64 page_size,
 	if (range->size & (page_size - 1)) {
 		*rule = "the size is not a multiple of the page size";
 		return -EINVAL;
+	}
+	if (range->size / page_size > DPMGR_PAGES_MAX) {
+		*rule = "a range has at most 2^32 - 2 pages";
+		return -ERANGE;
 	}
 	if (range->start & (page_size - 1)) {
 		*rule = "the start is not page aligned";

@@ -38,9 +38,9 @@ static size_t slot_size(size_t region_size)
 	return ALIGN_DOWN((region_size - DPMGR_ABI_HEADER_SIZE) / 2, 8);
 }
 
-static void *slot_at(const void *region, size_t size, unsigned int slot)
+static void *slot_at(const void *region, u64 slot_size, unsigned int slot)
 {
-	return (u8 *)region + DPMGR_ABI_HEADER_SIZE + slot * slot_size(size);
+	return (u8 *)region + DPMGR_ABI_HEADER_SIZE + slot * slot_size;
 }
 
 /**
@@ -57,7 +57,7 @@ size_t dpmgr_region_payload_max(size_t size)
 static bool word_generation(__le64 word, u32 *generation)
 {
 	*generation = le64_to_cpu(word);
-	return le64_to_cpu(word) == DPMGR_ABI_WORD(*generation);
+	return le64_to_cpu(word) == dpmgr_abi_word(*generation);
 }
 
 static u32 region_crc(const struct dpmgr_abi_region *header)
@@ -79,23 +79,26 @@ static bool has_slot_magic(const struct dpmgr_abi_slot *header)
 }
 
 static const char *check_header(const struct dpmgr_abi_region *header,
-				size_t size, u32 *spent)
+				size_t size, struct dpmgr_region_info *info)
 {
 	if (header->crc != cpu_to_le32(region_crc(header)))
 		return "the region's header is damaged";
 	if (header->major != cpu_to_le32(DPMGR_ABI_MAJOR))
 		return "the region was written by another major version";
-	if (header->slot_size != cpu_to_le64(slot_size(size)))
-		return "the region was written with another size";
-	if (header->reserved || header->reserved2)
-		return "the region's header has reserved fields that are not zero";
-	if (!word_generation(header->spent, spent))
+	info->slot_size = le64_to_cpu(header->slot_size);
+	if (info->slot_size > slot_size(size))
+		return "the region was larger when it was written; give it its old size";
+	if (info->slot_size <= sizeof(struct dpmgr_abi_slot) ||
+	    !IS_ALIGNED(info->slot_size, 8) ||
+	    header->reserved || header->reserved2)
+		return "the region's header is impossible";
+	if (!word_generation(header->spent, &info->generation))
 		return "the last save failed, or the spent word is damaged";
 	return NULL;
 }
 
-static const char *check_slot(const struct dpmgr_abi_slot *header, size_t size,
-			      u32 page_size)
+static const char *check_slot(const struct dpmgr_abi_slot *header,
+			      u64 slot_size, u32 page_size)
 {
 	u64 payload_len = le64_to_cpu(header->payload_len);
 
@@ -103,13 +106,13 @@ static const char *check_slot(const struct dpmgr_abi_slot *header, size_t size,
 	    header->crc != cpu_to_le32(slot_crc(header)) || header->reserved)
 		return "a committed slot's header is damaged";
 	if (header->commit !=
-	    cpu_to_le64(DPMGR_ABI_WORD(le32_to_cpu(header->generation))))
+	    cpu_to_le64(dpmgr_abi_word(le32_to_cpu(header->generation))))
 		return "a slot's commit word is not its own";
 	if (le16_to_cpu(header->major) != DPMGR_ABI_MAJOR)
 		return "the saved state has another major version";
 	if (le32_to_cpu(header->page_size) != page_size)
 		return "the saved state has another page size";
-	if (payload_len > dpmgr_region_payload_max(size) ||
+	if (!payload_len || payload_len > slot_size - sizeof(*header) ||
 	    !IS_ALIGNED(payload_len, 8))
 		return "a committed slot's payload length is impossible";
 	return NULL;
@@ -123,7 +126,8 @@ static void inspect_unsigned(const void *region, size_t size,
 	unsigned int slot;
 
 	for (slot = 0; slot < 2; slot++) {
-		memcpy(&header, slot_at(region, size, slot), sizeof(header));
+		memcpy(&header, slot_at(region, slot_size(size), slot),
+		       sizeof(header));
 		if (has_slot_magic(&header)) {
 			info->status = DPMGR_REGION_DAMAGED;
 			info->why = "the region's header is overwritten";
@@ -134,7 +138,7 @@ static void inspect_unsigned(const void *region, size_t size,
 /**
  * dpmgr_region_inspect() - find out what a region holds
  * @region: the region, DPMGR_REGION_MIN bytes at least
- * @size: bytes
+ * @size: bytes; it may have been smaller when it was written
  * @page_size: bytes
  * @info: filled in
  *
@@ -156,7 +160,7 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 	}
 
 	info->status = DPMGR_REGION_DAMAGED;
-	info->why = check_header(&header, size, &info->generation);
+	info->why = check_header(&header, size, info);
 	if (info->why)
 		return;
 
@@ -165,13 +169,14 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 		struct dpmgr_abi_slot copy;
 		u32 generation;
 
-		memcpy(&copy, slot_at(region, size, slot), sizeof(copy));
+		memcpy(&copy, slot_at(region, info->slot_size, slot),
+		       sizeof(copy));
 		if (!copy.commit)
 			continue;
 		if (word_generation(copy.commit, &generation) &&
 		    generation <= info->generation)
 			continue;
-		info->why = check_slot(&copy, size, page_size);
+		info->why = check_slot(&copy, info->slot_size, page_size);
 		if (info->why) {
 			info->status = DPMGR_REGION_DAMAGED;
 			return;
@@ -186,7 +191,6 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 /**
  * dpmgr_region_read() - copy and check the generation to restore
  * @region: the region
- * @size: bytes
  * @page_size: bytes
  * @info: what dpmgr_region_inspect() found; good
  * @payload: room for @info->payload_len bytes
@@ -194,16 +198,17 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
  * Context: any. Changes nothing in the region.
  * Return: NULL, or what is damaged.
  */
-const char *dpmgr_region_read(const void *region, size_t size, u32 page_size,
+const char *dpmgr_region_read(const void *region, u32 page_size,
 			      const struct dpmgr_region_info *info,
 			      void *payload)
 {
-	const struct dpmgr_abi_slot *slot = slot_at(region, size, info->slot);
+	const struct dpmgr_abi_slot *slot =
+		slot_at(region, info->slot_size, info->slot);
 	struct dpmgr_abi_slot header;
 	const char *why;
 
 	memcpy(&header, slot, sizeof(header));
-	why = check_slot(&header, size, page_size);
+	why = check_slot(&header, info->slot_size, page_size);
 	if (why)
 		return why;
 	if (le32_to_cpu(header.generation) != info->generation ||
@@ -216,21 +221,29 @@ const char *dpmgr_region_read(const void *region, size_t size, u32 page_size,
 	return NULL;
 }
 
+/* Can a region of @size go on as it was written, without being formatted? */
+bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size)
+{
+	return info->slot_size == slot_size(size);
+}
+
 /**
- * dpmgr_region_format() - start a region that holds nothing
+ * dpmgr_region_format() - start a region that holds nothing to restore
  * @region: the region
  * @size: bytes, DPMGR_REGION_MIN at least
+ * @generation: the last one that the region has seen, or 0
  *
  * Context: any.
  */
-void dpmgr_region_format(void *region, size_t size)
+void dpmgr_region_format(void *region, size_t size, u32 generation)
 {
 	struct dpmgr_abi_region header = {
 		.major = cpu_to_le32(DPMGR_ABI_MAJOR),
 		.slot_size = cpu_to_le64(slot_size(size)),
-		.spent = cpu_to_le64(DPMGR_ABI_WORD(0)),
+		.spent = cpu_to_le64(dpmgr_abi_word(generation)),
 	};
 	const size_t magic_len = sizeof(header.magic);
+	struct dpmgr_abi_slot empty = {};
 	unsigned int slot;
 
 	memcpy(header.magic, DPMGR_ABI_REGION_MAGIC, magic_len);
@@ -239,13 +252,17 @@ void dpmgr_region_format(void *region, size_t size)
 	memset(region, 0, magic_len);
 	wmb(); /* no signature while the rest changes */
 	for (slot = 0; slot < 2; slot++)
-		memset(slot_at(region, size, slot), 0,
-		       sizeof(struct dpmgr_abi_slot));
+		memcpy(slot_at(region, slot_size(size), slot), &empty,
+		       sizeof(empty));
 	memcpy((u8 *)region + magic_len, (u8 *)&header + magic_len,
 	       sizeof(header) - magic_len);
-	wmb(); /* the signature comes last */
+	wmb(); /* the signature comes after what it stands for */
 	memcpy(region, header.magic, magic_len);
-	wmb(); /* before anything is committed to it */
+	wmb(); /* the slots' come last: they tell that this one was overwritten */
+	for (slot = 0; slot < 2; slot++)
+		memcpy(slot_at(region, slot_size(size), slot),
+		       DPMGR_ABI_SLOT_MAGIC, sizeof(empty.magic));
+	wmb(); /* before anything is committed */
 }
 
 /**
@@ -259,7 +276,8 @@ void dpmgr_region_format(void *region, size_t size)
  */
 void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot)
 {
-	struct dpmgr_abi_slot *header = slot_at(region, size, slot);
+	struct dpmgr_abi_slot *header =
+		slot_at(region, slot_size(size), slot);
 
 	WRITE_ONCE(header->commit, 0);
 	wmb(); /* it is invalid before anything in it changes */
@@ -280,7 +298,8 @@ void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot)
 void dpmgr_region_commit(void *region, size_t size, u32 page_size,
 			 unsigned int slot, u32 generation, u64 payload_len)
 {
-	struct dpmgr_abi_slot *header = slot_at(region, size, slot);
+	struct dpmgr_abi_slot *header =
+		slot_at(region, slot_size(size), slot);
 	struct dpmgr_abi_slot copy = {
 		.major = cpu_to_le16(DPMGR_ABI_MAJOR),
 		.minor = cpu_to_le16(DPMGR_ABI_MINOR),
@@ -295,7 +314,7 @@ void dpmgr_region_commit(void *region, size_t size, u32 page_size,
 	copy.crc = cpu_to_le32(slot_crc(&copy));
 	memcpy(header, &copy, offsetof(struct dpmgr_abi_slot, commit));
 	wmb(); /* all of it is there before it counts */
-	WRITE_ONCE(header->commit, cpu_to_le64(DPMGR_ABI_WORD(generation)));
+	WRITE_ONCE(header->commit, cpu_to_le64(dpmgr_abi_word(generation)));
 	wmb(); /* and it counts before the caller goes on */
 }
 
@@ -310,7 +329,7 @@ void dpmgr_region_spend(void *region, u32 generation)
 {
 	struct dpmgr_abi_region *header = region;
 
-	WRITE_ONCE(header->spent, cpu_to_le64(DPMGR_ABI_WORD(generation)));
+	WRITE_ONCE(header->spent, cpu_to_le64(dpmgr_abi_word(generation)));
 	wmb(); /* before any page of it is handed out */
 }
 
@@ -318,8 +337,8 @@ void dpmgr_region_spend(void *region, u32 generation)
  * dpmgr_region_poison() - make the next load refuse
  * @region: a formatted region
  *
- * For a save that failed: the next kernel must not start cold and hand out
- * pages that devices still write.
+ * For a save that is due and may not happen: the next kernel must not start cold
+ * and hand out pages that devices still write. Undone by dpmgr_region_spend().
  *
  * Context: any.
  */
@@ -328,5 +347,5 @@ void dpmgr_region_poison(void *region)
 	struct dpmgr_abi_region *header = region;
 
 	WRITE_ONCE(header->spent, 0);
-	wmb();
+	wmb(); /* before the caller goes on to whatever may not end well */
 }

@@ -192,14 +192,35 @@ static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
 	return NULL;
 }
 
-/* Set @array and @nr to a section's contents if they are whole entries. */
-#define section_array(contents, len, array, nr) ({			\
-	u64 __len = (len);						\
-									\
-	(array) = (const void *)(contents);				\
-	(nr) = __len / sizeof(*(array));				\
-	__len % sizeof(*(array)) == 0;					\
-})
+/* Take over a known section. Whether it holds whole entries. */
+static bool take_section(struct dpmgr_state *state, u32 type,
+			 const void *contents, u64 len)
+{
+	size_t entry;
+
+	switch (type) {
+	case DPMGR_ABI_STRINGS:
+		state->strings = contents;
+		state->strings_len = len;
+		return true;
+	case DPMGR_ABI_RANGES:
+		entry = sizeof(*state->ranges);
+		state->ranges = contents;
+		state->nr_ranges = len / entry;
+		break;
+	case DPMGR_ABI_CLIENTS:
+		entry = sizeof(*state->clients);
+		state->clients = contents;
+		state->nr_clients = len / entry;
+		break;
+	default:
+		entry = sizeof(*state->runs);
+		state->runs = contents;
+		state->nr_runs = len / entry;
+		break;
+	}
+	return len % entry == 0;
+}
 
 static const char *split_sections(const u8 *payload, size_t len,
 				  struct dpmgr_state *state)
@@ -212,7 +233,6 @@ static const char *split_sections(const u8 *payload, size_t len,
 		const u8 *contents;
 		u64 section_len;
 		size_t padded;
-		bool whole = true;
 		u32 type, flags;
 
 		if (len - at < sizeof(*section))
@@ -239,27 +259,7 @@ static const char *split_sections(const u8 *payload, size_t len,
 			return "a section is unknown, missing or out of order";
 		expected++;
 
-		switch (type) {
-		case DPMGR_ABI_STRINGS:
-			whole = section_array(contents, section_len,
-					      state->strings,
-					      state->strings_len);
-			break;
-		case DPMGR_ABI_RANGES:
-			whole = section_array(contents, section_len,
-					      state->ranges, state->nr_ranges);
-			break;
-		case DPMGR_ABI_CLIENTS:
-			whole = section_array(contents, section_len,
-					      state->clients,
-					      state->nr_clients);
-			break;
-		case DPMGR_ABI_RUNS:
-			whole = section_array(contents, section_len,
-					      state->runs, state->nr_runs);
-			break;
-		}
-		if (!whole)
+		if (!take_section(state, type, contents, section_len))
 			return "a section does not hold whole entries";
 	}
 	if (expected <= DPMGR_ABI_RUNS)

@@ -32,6 +32,14 @@ void dpmgr_state_end(struct dpmgr_state_writer *writer);
 
 /**
  * struct dpmgr_state - a decoded payload; points into it
+ * @strings: names and tags, each ended by a NUL
+ * @strings_len: bytes
+ * @ranges: the pools', ascending
+ * @nr_ranges: entries
+ * @clients: by name, ascending
+ * @nr_clients: entries
+ * @runs: ascending
+ * @nr_runs: entries
  */
 struct dpmgr_state {
 	const char *strings;
@@ -58,6 +66,7 @@ enum dpmgr_region_status {
  * struct dpmgr_region_info - what a state region holds
  * @status: in one word
  * @generation: the one to restore if good, else the last one spent
+ * @slot_size: of the region as it was written, bytes; 0 if it never was
  * @slot: of the one to restore
  * @payload_len: of the one to restore, bytes
  * @why: what is damaged
@@ -65,6 +74,7 @@ enum dpmgr_region_status {
 struct dpmgr_region_info {
 	enum dpmgr_region_status status;
 	u32 generation;
+	u64 slot_size;
 	unsigned int slot;
 	u64 payload_len;
 	const char *why;
@@ -75,10 +85,11 @@ struct dpmgr_region_info {
 
 void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 			  struct dpmgr_region_info *info);
-const char *dpmgr_region_read(const void *region, size_t size, u32 page_size,
+const char *dpmgr_region_read(const void *region, u32 page_size,
 			      const struct dpmgr_region_info *info,
 			      void *payload);
-void dpmgr_region_format(void *region, size_t size);
+bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size);
+void dpmgr_region_format(void *region, size_t size, u32 generation);
 size_t dpmgr_region_payload_max(size_t size);
 void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot);
 void dpmgr_region_commit(void *region, size_t size, u32 page_size,

@@ -46,10 +46,9 @@ struct dpmgr_client;
  * dpmgr_client_destroy()                  yes      no       no        yes
  * dpmgr_client_finish()                   yes      no       no        yes
  * dpmgr_retrieve_next(), _pfn()           yes      no       no        yes
- * dpmgr_buf_park()                        yes      no       no        yes
  * dpmgr_alloc(), gfp that may block       yes      no       no        yes
  * dpmgr_alloc(), GFP_ATOMIC, GFP_NOWAIT   yes      yes      yes       all three
- * dpmgr_free()                            yes      yes      yes       all three
+ * dpmgr_free(), dpmgr_buf_park()          yes      yes      yes       all three
  * accessors                               yes      yes      yes       all three
  * ======================================  =======  =======  ========  ==========
  *
@@ -69,9 +68,11 @@ struct dpmgr_client;
  *                 the size is above what the pool could ever hold in one piece
  * -EEXIST         a client of that name is live
  * -ENODEV         no manager, no such pool, or no state region to persist in
- * -EOPNOTSUPP     this platform, device or version can't do what was asked
+ * -EOPNOTSUPP     this platform, device or version can't do what was asked, or
+ *                 the buffer is beyond the device's reach
  * -EDQUOT         the client's page quota would be exceeded
- * -ENOSPC         the pool is exhausted, or the state region can't describe more
+ * -ENOSPC         the pool has no free run found to fit, or the state region no
+ *                 room to describe more
  * -ENOMEM         no memory for bookkeeping; or, for an allocation that may not
  *                 block, no clean pages just now
  * -EBUSY          the manager is frozen: a kexec is under way

@@ -51,8 +51,10 @@
 #define DPMGR_ABI_HEADER_SIZE		4096
 
 /* A generation and its complement in one word: what @spent and @commit hold. */
-#define DPMGR_ABI_WORD(generation)	\
-	((__u64)(__u32)(generation) | (__u64)(__u32)~(generation) << 32)
+static inline __u64 dpmgr_abi_word(__u32 generation)
+{
+	return generation | (__u64)~generation << 32;
+}
 
 /**
  * struct dpmgr_abi_region - the start of the state region
@@ -62,7 +64,7 @@
  * @slot_size: bytes of each slot, a multiple of 8
  * @crc: CRC-32C of the fields above
  * @reserved2: 0
- * @spent: DPMGR_ABI_WORD() of the last spent generation; not covered by @crc
+ * @spent: dpmgr_abi_word() of the last spent generation; not covered by @crc
  */
 struct dpmgr_abi_region {
 	__u8 magic[16];
@@ -73,6 +75,7 @@ struct dpmgr_abi_region {
 	__le32 reserved2;
 	__le64 spent;
 };
+
 static_assert(sizeof(struct dpmgr_abi_region) == 48);
 
 /**
@@ -82,10 +85,11 @@ static_assert(sizeof(struct dpmgr_abi_region) == 48);
  * @minor: version of the payload
  * @page_size: bytes of a page; all page numbers count in it
  * @generation: number of this generation, from 1
+ * @reserved: 0
  * @payload_len: bytes that follow this structure, a multiple of 8
  * @payload_crc: CRC-32C of those bytes
  * @crc: CRC-32C of the fields above
- * @commit: 0, or DPMGR_ABI_WORD(@generation) once everything else is written
+ * @commit: 0, or dpmgr_abi_word(@generation) once everything else is written
  */
 struct dpmgr_abi_slot {
 	__u8 magic[8];
@@ -99,6 +103,7 @@ struct dpmgr_abi_slot {
 	__le32 crc;
 	__le64 commit;
 };
+
 static_assert(sizeof(struct dpmgr_abi_slot) == 48);
 
 /* enum dpmgr_abi_section_type - what a section holds */
@@ -123,6 +128,7 @@ struct dpmgr_abi_section {
 	__le32 flags;
 	__le64 len;
 };
+
 static_assert(sizeof(struct dpmgr_abi_section) == 16);
 
 /**
@@ -130,6 +136,7 @@ static_assert(sizeof(struct dpmgr_abi_section) == 16);
  * @base_pfn: first page
  * @nr_pages: length
  * @visibility: DPMGR_ABI_SHARED or DPMGR_ABI_PRIVATE
+ * @reserved: 0
  */
 struct dpmgr_abi_range {
 	__le64 base_pfn;
@@ -137,6 +144,7 @@ struct dpmgr_abi_range {
 	__u8 visibility;
 	__u8 reserved[7];
 };
+
 static_assert(sizeof(struct dpmgr_abi_range) == 24);
 
 #define DPMGR_ABI_SHARED		0
@@ -147,6 +155,7 @@ static_assert(sizeof(struct dpmgr_abi_range) == 24);
  * @name: offset in DPMGR_ABI_STRINGS
  * @visibility: DPMGR_ABI_SHARED or DPMGR_ABI_PRIVATE
  * @lower_vtl: 0 for any, 1 for VTL0
+ * @reserved: 0
  */
 struct dpmgr_abi_client {
 	__le32 name;
@@ -154,6 +163,7 @@ struct dpmgr_abi_client {
 	__u8 lower_vtl;
 	__u8 reserved[2];
 };
+
 static_assert(sizeof(struct dpmgr_abi_client) == 8);
 
 /**
@@ -163,6 +173,7 @@ static_assert(sizeof(struct dpmgr_abi_client) == 8);
  * @client: index in DPMGR_ABI_CLIENTS
  * @tag: offset in DPMGR_ABI_STRINGS
  * @slack: bytes of the last page beyond the size that was asked for
+ * @reserved: 0
  */
 struct dpmgr_abi_run {
 	__le64 base_pfn;
@@ -172,6 +183,7 @@ struct dpmgr_abi_run {
 	__le16 slack;
 	__u8 reserved[2];
 };
+
 static_assert(sizeof(struct dpmgr_abi_run) == 24);
 
 #endif /* _LINUX_DMA_POOL_MGR_ABI_H */

@@ -12,6 +12,13 @@ static const struct dpmgr_page_range_info three[] = {
 	{ .base_pfn = 1000, .nr_pages = 700, .node = 1, .persistent = false },
 };
 
+/* All of these survive a kexec, so that runs can be claimed in them. */
+static const struct dpmgr_page_range_info claimable[] = {
+	{ .base_pfn = 100, .nr_pages = 64, .persistent = true },
+	{ .base_pfn = 164, .nr_pages = 1, .persistent = true },
+	{ .base_pfn = 1000, .nr_pages = 700, .persistent = true },
+};
+
 static struct dpmgr_pages pages;
 
 static void setup(const struct dpmgr_page_range_info *infos, unsigned int nr)
@@ -58,14 +65,14 @@ TEST(dirty_pages_are_not_handed_out_before_they_are_scrubbed)
 	struct dpmgr_page_run run, dirty;
 
 	setup(three, 3);
-	CHECK(take(1, NULL, &run) == -ENOSPC);
+	CHECK(take(1, &pages, &run) == -ENOSPC);
 	CHECK(dpmgr_pages_take_dirty(&pages, 10, &dirty));
 	CHECK(dirty.base_pfn == 100 && dirty.nr_pages == 10);
-	CHECK(take(1, NULL, &run) == -ENOSPC);
+	CHECK(take(1, &pages, &run) == -ENOSPC);
 	CHECK(!put(&dirty));
-	CHECK(!take(10, NULL, &run));
+	CHECK(!take(10, &pages, &run));
 	CHECK(run.base_pfn == 100);
-	CHECK(take(1, NULL, &dirty) == -ENOSPC);
+	CHECK(take(1, &pages, &dirty) == -ENOSPC);
 	dpmgr_pages_destroy(&pages);
 }
 
@@ -74,10 +81,10 @@ TEST(all_of_a_range_can_be_had_in_one_piece_after_it_was_scrubbed_in_pieces)
 	struct dpmgr_page_run run;
 
 	setup_clean(three, 3);
-	CHECK(!take(700, NULL, &run));
+	CHECK(!take(700, &pages, &run));
 	CHECK(run.base_pfn == 1000);
 	CHECK(!put(&run));
-	CHECK(take(701, NULL, &run) == -ENOSPC);
+	CHECK(take(701, &pages, &run) == -ENOSPC);
 	dpmgr_pages_destroy(&pages);
 }
 
@@ -89,13 +96,13 @@ TEST(a_freed_run_merges_with_both_neighbours)
 	for (last = 0; last < 4; last++) {
 		setup_clean(three, 1);
 		for (i = 0; i < 4; i++)
-			CHECK(!take(16, NULL, &r[i]));
+			CHECK(!take(16, &pages, &r[i]));
 		for (i = 0; i < 4; i++)
 			if (i != last)
 				CHECK(!put(&r[i]));
-		CHECK(take(64, NULL, &whole) == -ENOSPC);
+		CHECK(take(64, &pages, &whole) == -ENOSPC);
 		CHECK(!put(&r[last]));
-		CHECK(!take(64, NULL, &whole));
+		CHECK(!take(64, &pages, &whole));
 		dpmgr_pages_destroy(&pages);
 	}
 }
@@ -105,9 +112,9 @@ TEST(runs_do_not_merge_across_ranges_that_touch)
 	struct dpmgr_page_run run;
 
 	setup_clean(three, 2);
-	CHECK(take(65, NULL, &run) == -ENOSPC);
-	CHECK(!take(64, NULL, &run));
-	CHECK(!take(1, NULL, &run));
+	CHECK(take(65, &pages, &run) == -ENOSPC);
+	CHECK(!take(64, &pages, &run));
+	CHECK(!take(1, &pages, &run));
 	CHECK(run.base_pfn == 164);
 	dpmgr_pages_destroy(&pages);
 }
@@ -156,10 +163,10 @@ TEST(a_free_of_a_run_that_was_merged_away_is_told)
 
 	setup_clean(three, 1);
 	for (i = 0; i < 4; i++)
-		CHECK(!take(2, NULL, &small[i]));
+		CHECK(!take(2, &pages, &small[i]));
 	for (i = 0; i < 4; i++)
 		CHECK(!put(&small[i]));
-	CHECK(!take(64, NULL, &big));
+	CHECK(!take(64, &pages, &big));
 	for (i = 0; i < 4; i++)
 		CHECK(put(&small[i]) == -EINVAL);
 	CHECK(!put(&big));
@@ -174,9 +181,9 @@ TEST(a_node_is_preferred_and_others_serve_when_it_is_full)
 	struct dpmgr_page_run run;
 
 	setup_clean(three, 3);
-	CHECK(!dpmgr_pages_take(&pages, &request, NULL, &run));
+	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
 	CHECK(run.base_pfn == 164);
-	CHECK(!dpmgr_pages_take(&pages, &request, NULL, &run));
+	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
 	CHECK(run.base_pfn == 100);
 	dpmgr_pages_destroy(&pages);
 }
@@ -189,11 +196,11 @@ TEST(only_persistent_ranges_serve_persistent_requests_and_others_come_first)
 	struct dpmgr_page_run run;
 
 	setup_clean(three, 3);
-	CHECK(!dpmgr_pages_take(&pages, &request, NULL, &run));
+	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
 	CHECK(run.base_pfn == 1000);
 	request.persistent = true;
 	request.nr_pages = 65;
-	CHECK(dpmgr_pages_take(&pages, &request, NULL, &run) == -ENOSPC);
+	CHECK(dpmgr_pages_take(&pages, &request, &pages, &run) == -ENOSPC);
 	CHECK(dpmgr_pages_largest(&pages, &request) == 64);
 	dpmgr_pages_destroy(&pages);
 }
@@ -207,10 +214,10 @@ TEST(only_ranges_below_the_limit_serve)
 
 	setup_clean(three, 3);
 	CHECK(dpmgr_pages_largest(&pages, &request) == 64);
-	CHECK(!dpmgr_pages_take(&pages, &request, NULL, &run));
+	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
 	CHECK(run.base_pfn < 1000);
 	request.end_pfn = 163;
-	CHECK(dpmgr_pages_take(&pages, &request, NULL, &run) == -ENOSPC);
+	CHECK(dpmgr_pages_take(&pages, &request, &pages, &run) == -ENOSPC);
 	CHECK(!dpmgr_pages_largest(&pages, &request));
 	dpmgr_pages_destroy(&pages);
 }
@@ -220,7 +227,7 @@ TEST(a_claim_takes_what_it_names_and_keeps_it_out_of_reach)
 	struct dpmgr_page_run run;
 	int owner, other;
 
-	setup(three, 3);
+	setup(claimable, 3);
 	CHECK(!dpmgr_pages_claim(&pages, 1010, 5, &owner));
 	CHECK(!dpmgr_pages_verify(&pages));
 	CHECK(!dpmgr_pages_claim(&pages, 1000, 10, &owner));
@@ -245,7 +252,15 @@ TEST(a_claim_takes_what_it_names_and_keeps_it_out_of_reach)
 	CHECK(!put(&(struct dpmgr_page_run){ 1010, 5, &owner }));
 	CHECK(!put(&(struct dpmgr_page_run){ 1000, 10, &owner }));
 	CHECK(!put(&(struct dpmgr_page_run){ 1015, 1, &owner }));
-	CHECK(!take(700, NULL, &run));
+	CHECK(!take(700, &pages, &run));
+	dpmgr_pages_destroy(&pages);
+}
+
+TEST(nothing_is_claimed_where_nothing_survives)
+{
+	setup(three, 3);
+	CHECK(dpmgr_pages_claim(&pages, 1000, 1, &pages) == -EINVAL);
+	CHECK(!dpmgr_pages_claim(&pages, 100, 1, &pages));
 	dpmgr_pages_destroy(&pages);
 }
 
@@ -385,9 +400,9 @@ static void model_step(struct model *model)
 			CHECK(ret == (model_is_free(model, base, nr_pages) ?
 				      0 : -EBUSY));
 		}
+		run = (struct dpmgr_page_run){ base, nr_pages, model };
 		if (!ret)
-			model_add(model, &(struct dpmgr_page_run){ base, nr_pages,
-								   model });
+			model_add(model, &run);
 		break;
 	case 4:
 		run = (struct dpmgr_page_run){ random_below(1800), nr_pages, NULL };
@@ -433,7 +448,7 @@ TEST(random_operations_agree_with_a_trivial_model)
 	for (s = 1; s <= MODEL_SEEDS; s++) {
 		memset(&model, 0, sizeof(model));
 		seed = s;
-		setup_clean(three, 3);
+		setup_clean(claimable, 3);
 		for (op = 0; op < MODEL_OPS; op++)
 			model_step(&model);
 		model_check_counts(&model);
@@ -441,8 +456,8 @@ TEST(random_operations_agree_with_a_trivial_model)
 			CHECK(!put(&model.runs[0]));
 			model_remove(&model, 0);
 		}
-		CHECK(!take(700, NULL, &run) && !take(64, NULL, &run) &&
-		      !take(1, NULL, &run));
+		CHECK(!take(700, &pages, &run) && !take(64, &pages, &run) &&
+		      !take(1, &pages, &run));
 		dpmgr_pages_destroy(&pages);
 	}
 	printf("    %u operations\n", MODEL_SEEDS * MODEL_OPS);

@@ -82,9 +82,14 @@ static inline void *shim_alloc(size_t n, size_t size)
 
 #define kzalloc(size, gfp)	shim_alloc(1, size)
 #define kcalloc(n, size, gfp)	shim_alloc(n, size)
-#define kvcalloc(n, size, gfp)	shim_alloc(n, size)
+#define vcalloc(n, size)	shim_alloc(n, size)
 #define kfree(p)		free(p)
-#define kvfree(p)		free(p)
+#define vfree(p)		free(p)
+
+/* What is there only for tests is there. */
+#define CONFIG_KUNIT		1
+#define IS_ENABLED(CONFIG_option)	(CONFIG_option)
+#define EXPORT_SYMBOL_IF_KUNIT(symbol)
 
 /* What a reader would find if everything ended at this barrier. */
 extern void (*shim_at_barrier)(void);

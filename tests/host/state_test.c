@@ -301,7 +301,7 @@ static int restorable(void *bytes)
 	if (info.status == DPMGR_REGION_DAMAGED)
 		return -1;
 	copy = malloc(info.payload_len ?: 1);
-	if (!dpmgr_region_read(bytes, REGION_SIZE, PAGE, &info, copy) &&
+	if (!dpmgr_region_read(bytes, PAGE, &info, copy) &&
 	    !decode(copy, info.payload_len, &state) &&
 	    state.nr_runs == info.generation % 9)
 		ret = info.generation;
@@ -313,7 +313,7 @@ TEST(never_written_and_spent_and_good_are_told_apart)
 {
 	memset(region, 0x5a, REGION_SIZE);
 	CHECK(inspect(region).status == DPMGR_REGION_NEVER_WRITTEN);
-	dpmgr_region_format(region, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
 	CHECK(inspect(region).status == DPMGR_REGION_SPENT);
 	CHECK(inspect(region).generation == 0);
 	save(1, 0);
@@ -332,7 +332,7 @@ TEST(never_written_and_spent_and_good_are_told_apart)
 
 TEST(a_poisoned_region_is_damaged)
 {
-	dpmgr_region_format(region, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
 	save(1, 0);
 	dpmgr_region_poison(region);
 	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
@@ -343,12 +343,41 @@ TEST(other_surroundings_are_damage_not_a_cold_start)
 	struct dpmgr_region_info info;
 
 	memset(region, 0, REGION_SIZE);
-	dpmgr_region_format(region, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
 	save(1, 0);
 	dpmgr_region_inspect(region, REGION_SIZE, 2 * PAGE, &info);
 	CHECK(info.status == DPMGR_REGION_DAMAGED);
 	dpmgr_region_inspect(region, REGION_SIZE - PAGE, PAGE, &info);
 	CHECK(info.status == DPMGR_REGION_DAMAGED);
+}
+
+TEST(a_region_that_grew_is_read_as_it_was_written)
+{
+	struct dpmgr_region_info info;
+	u8 copy[PAGE];
+
+	memset(region, 0xff, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
+	save(1, 0);
+	dpmgr_region_spend(region, 1);
+	save(2, 1);
+	/* The same bytes at the start of more memory. */
+	dpmgr_region_inspect(region, REGION_SIZE + 2 * PAGE, PAGE, &info);
+	CHECK(info.status == DPMGR_REGION_GOOD && info.generation == 2);
+	CHECK(!dpmgr_region_read(region, PAGE, &info, copy));
+	CHECK(!dpmgr_region_fits(&info, REGION_SIZE + 2 * PAGE));
+	CHECK(dpmgr_region_fits(&info, REGION_SIZE));
+	dpmgr_region_format(region, REGION_SIZE, 2);
+	CHECK(inspect(region).status == DPMGR_REGION_SPENT);
+	CHECK(inspect(region).generation == 2);
+}
+
+TEST(a_committed_slot_without_a_payload_is_damage)
+{
+	dpmgr_region_format(region, REGION_SIZE, 0);
+	dpmgr_region_write_begin(region, REGION_SIZE, 0);
+	dpmgr_region_commit(region, REGION_SIZE, PAGE, 0, 1, 0);
+	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
 }
 
 TEST(every_flipped_bit_of_a_good_region_is_damage_or_changes_nothing)
@@ -358,7 +387,7 @@ TEST(every_flipped_bit_of_a_good_region_is_damage_or_changes_nothing)
 	int got;
 
 	memset(region, 0, REGION_SIZE);
-	dpmgr_region_format(region, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
 	save(7, 0);
 	dpmgr_region_spend(region, 7);
 	save(8, 1);
@@ -379,9 +408,15 @@ TEST(every_flipped_bit_of_a_good_region_is_damage_or_changes_nothing)
 TEST(an_overwritten_header_is_damage_as_long_as_a_slot_is_there)
 {
 	memset(region, 0, REGION_SIZE);
-	dpmgr_region_format(region, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
 	save(1, 1);
 	memset(region, 0xff, PAGE);
+	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
+
+	/* The one slot that was ever written, too. */
+	dpmgr_region_format(region, REGION_SIZE, 0);
+	save(1, 0);
+	memset(region, 0xff, PAGE + sizeof(struct dpmgr_abi_slot));
 	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
 }
 
@@ -405,7 +440,7 @@ TEST(whatever_interrupts_a_save_leaves_what_was_or_what_is)
 	u32 generation;
 
 	memset(region, 0, REGION_SIZE);
-	dpmgr_region_format(region, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
 	nr_snapshots = 0;
 	for (generation = 1; generation < 20; generation++) {
 		before = generation - 1;
@@ -421,11 +456,12 @@ TEST(whatever_interrupts_a_save_leaves_what_was_or_what_is)
 TEST(whatever_interrupts_formatting_never_leaves_a_generation)
 {
 	memset(region, 0xff, REGION_SIZE);
-	before = after = 0;
+	before = 0;
+	after = 0;
 	nr_snapshots = 0;
 	shim_at_barrier = check_snapshot;
-	dpmgr_region_format(region, REGION_SIZE);
-	CHECK(nr_snapshots == 3);
+	dpmgr_region_format(region, REGION_SIZE, 0);
+	CHECK(nr_snapshots == 4);
 }
 
 /* A source that changes while it is read. */
@@ -435,13 +471,13 @@ TEST(a_slot_that_changes_after_it_was_inspected_is_refused)
 	u8 copy[PAGE];
 
 	memset(region, 0, REGION_SIZE);
-	dpmgr_region_format(region, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
 	save(1, 0);
 	info = inspect(region);
 	save(2, 0);
-	CHECK(dpmgr_region_read(region, REGION_SIZE, PAGE, &info, copy));
+	CHECK(dpmgr_region_read(region, PAGE, &info, copy));
 	info = inspect(region);
-	CHECK(!dpmgr_region_read(region, REGION_SIZE, PAGE, &info, copy));
+	CHECK(!dpmgr_region_read(region, PAGE, &info, copy));
 	region[PAGE + sizeof(struct dpmgr_abi_slot)] ^= 1;
-	CHECK(dpmgr_region_read(region, REGION_SIZE, PAGE, &info, copy));
+	CHECK(dpmgr_region_read(region, PAGE, &info, copy));
 }

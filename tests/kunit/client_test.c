@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 
 #include "fixture.h"
@@ -80,14 +81,12 @@ static void without_a_pool_its_clients_are_refused(struct kunit *test)
 
 	fixture_unload(f);
 	f->config.nr_ranges[DPMGR_PRIVATE] = 0;
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	fixture_load(test, f);
 	EXPECT_CREATE(-ENODEV);
 	fixture_unload(f);
 	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
 	f->config.nr_ranges[DPMGR_SHARED] = 0;
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	fixture_load(test, f);
 	EXPECT_CREATE(0);
 	EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
 }
@@ -98,8 +97,7 @@ static void without_a_state_region_nothing_persists(struct kunit *test)
 
 	fixture_unload(f);
 	f->config.state = NULL;
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	fixture_load(test, f);
 	EXPECT_CREATE(-ENODEV);
 	EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
 }
@@ -110,8 +108,7 @@ static void memory_that_kexec_loses_serves_no_persistent_client(struct kunit *te
 
 	fixture_unload(f);
 	strscpy(f->shared.name, "scratch");
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	fixture_load(test, f);
 	EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
 	EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
 }
@@ -122,8 +119,7 @@ static void shared_buffers_with_a_vtom_bit_are_refused(struct kunit *test)
 
 	fixture_unload(f);
 	f->config.vtom_bit = 46;
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	fixture_load(test, f);
 	EXPECT_CREATE(-EOPNOTSUPP, p.visibility = DPMGR_SHARED);
 	EXPECT_CREATE(0);
 }
@@ -216,7 +212,10 @@ static void a_device_that_reaches_no_range_is_refused(struct kunit *test)
 
 	f->dev->coherent_dma_mask = DMA_BIT_MASK(fls64(f->private[0].start) - 1);
 	EXPECT_CREATE(-EOPNOTSUPP);
+	f->streaming_mask = f->dev->coherent_dma_mask;
 	f->dev->coherent_dma_mask = DMA_BIT_MASK(64);
+	EXPECT_CREATE(-EOPNOTSUPP);
+	f->streaming_mask = DMA_BIT_MASK(64);
 	f->dev->bus_dma_limit = f->private[0].start;
 	EXPECT_CREATE(-EOPNOTSUPP);
 	/* The first range is within reach, the second is not. */
@@ -244,6 +243,44 @@ static void a_buffer_is_within_reach_of_its_device(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, PTR_ERR(buf), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, nr, f->private[0].size / PAGE_SIZE);
+	dpmgr_client_destroy(client);
+}
+
+static void a_device_whose_bus_translates_is_refused(struct kunit *test)
+{
+	static const struct bus_dma_region map[] = { { .size = SZ_1G }, {} };
+	struct fixture *f = test->priv;
+
+	f->dev->dma_range_map = map;
+	EXPECT_CREATE(-EOPNOTSUPP);
+	f->dev->dma_range_map = NULL;
+	EXPECT_CREATE(0);
+}
+
+static void a_pending_buffer_out_of_reach_stays_pending(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = fixture_client(test, f, "client");
+	struct dpmgr_buf *buf;
+	u64 pfn;
+
+	/* All of the first range, so that the second serves the next. */
+	fixture_alloc(test, client, f->private[0].size, "low");
+	buf = fixture_alloc(test, client, PAGE_SIZE, "high");
+	pfn = dpmgr_buf_pfn(buf, 0);
+	dpmgr_client_destroy(client);
+
+	f->dev->bus_dma_limit = dpmgr_range_last(&f->private[0]);
+	client = fixture_client(test, f, "client");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dpmgr_retrieve_next(client));
+	KUNIT_EXPECT_EQ(test, PTR_ERR(dpmgr_retrieve_next(client)), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(dpmgr_retrieve_pfn(client, pfn, 1)),
+			-EOPNOTSUPP);
+	dpmgr_client_destroy(client);
+
+	f->dev->bus_dma_limit = 0;
+	client = fixture_client(test, f, "client");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dpmgr_retrieve_pfn(client, pfn, 1));
 	dpmgr_client_destroy(client);
 }
 
@@ -291,6 +328,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_live_name_cannot_be_taken_twice),
 	KUNIT_CASE(a_device_that_reaches_no_range_is_refused),
 	KUNIT_CASE(a_buffer_is_within_reach_of_its_device),
+	KUNIT_CASE(a_device_whose_bus_translates_is_refused),
+	KUNIT_CASE(a_pending_buffer_out_of_reach_stays_pending),
 	KUNIT_CASE(destroying_nothing_is_nothing),
 	KUNIT_CASE(a_devm_client_goes_with_its_device),
 	{}
@@ -302,4 +341,5 @@ static struct kunit_suite suite = {
 	.exit = fixture_exit,
 	.test_cases = cases,
 };
+
 kunit_test_suite(suite);

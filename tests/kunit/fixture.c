@@ -98,16 +98,24 @@ struct fixture *fixture_memory(struct kunit *test)
 	f->dev = kunit_device_register(test, "dpmgr-test");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->dev);
 	f->dev->coherent_dma_mask = DMA_BIT_MASK(64);
-	f->dev->dma_mask = &f->dev->coherent_dma_mask;
+	f->streaming_mask = DMA_BIT_MASK(64);
+	f->dev->dma_mask = &f->streaming_mask;
 	return f;
+}
+
+void fixture_load(struct kunit *test, struct fixture *f)
+{
+	struct dpmgr *mgr = dpmgr_create(&f->config);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mgr);
+	f->mgr = mgr;
 }
 
 int fixture_init(struct kunit *test)
 {
 	struct fixture *f = fixture_memory(test);
 
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	fixture_load(test, f);
 	test->priv = f;
 	return 0;
 }
@@ -132,19 +140,14 @@ void fixture_kexec(struct kunit *test, struct fixture *f, ...)
 	struct dpmgr_client *client;
 	va_list clients;
 
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
 	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
 	va_start(clients, f);
 	while ((client = va_arg(clients, struct dpmgr_client *)))
 		dpmgr_client_destroy(client);
 	va_end(clients);
 	fixture_unload(f);
-	f->mgr = dpmgr_create(&f->config);
-	if (IS_ERR(f->mgr)) {
-		int err = PTR_ERR(f->mgr);
-
-		f->mgr = NULL;
-		KUNIT_ASSERT_EQ(test, err, 0);
-	}
+	fixture_load(test, f);
 }
 
 struct dpmgr_client_params fixture_params(const char *name)
@@ -207,10 +210,12 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 			;
 		KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(&pool->pages));
 		KUNIT_EXPECT_EQ(test, fixture_used(pool), 0);
-		for (i = 0; i < pool->nr_mapped; i++)
-			KUNIT_EXPECT_TRUE(test,
-				is_all_zero(pool->mappings[i].vaddr,
-					    pool->mappings[i].range.size));
+		for (i = 0; i < pool->nr_mapped; i++) {
+			const struct dpmgr_mapping *m = &pool->mappings[i];
+
+			KUNIT_EXPECT_TRUE(test, is_all_zero(m->vaddr,
+							    m->range.size));
+		}
 	}
 	KUNIT_EXPECT_EQ(test, atomic64_read(&f->mgr->state_used), 0);
 }

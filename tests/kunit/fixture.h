@@ -29,6 +29,7 @@
  * @config: for dpmgr_create(); a case may change it
  * @mgr: the manager; destroyed with the case if there is one
  * @dev: a device that reaches all memory
+ * @streaming_mask: its DMA mask but for coherent memory
  */
 struct fixture {
 	struct dpmgr_range shared;
@@ -37,6 +38,7 @@ struct fixture {
 	struct dpmgr_config config;
 	struct dpmgr *mgr;
 	struct device *dev;
+	u64 streaming_mask;
 };
 
 /* Memory and a configuration, but no manager. The memory is full of 0xa5. */
@@ -50,7 +52,8 @@ void fixture_exit(struct kunit *test);
  * the save, and the load of the next, whose manager must come up.
  */
 void fixture_kexec(struct kunit *test, struct fixture *f, ...);
-/* Destroy the manager, every client of which is gone. */
+/* Make the manager, which must come up; destroy it, without live clients. */
+void fixture_load(struct kunit *test, struct fixture *f);
 void fixture_unload(struct fixture *f);
 
 /* A persistent private client of that name. */

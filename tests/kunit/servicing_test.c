@@ -59,11 +59,13 @@ static unsigned int take_over(struct kunit *test, struct dpmgr_client *client)
 
 static void restart_expecting(struct kunit *test, struct fixture *f, int err)
 {
+	struct dpmgr *mgr;
+
 	fixture_unload(f);
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_EXPECT_EQ(test, err, PTR_ERR_OR_ZERO(f->mgr));
-	if (IS_ERR(f->mgr))
-		f->mgr = NULL;
+	mgr = dpmgr_create(&f->config);
+	KUNIT_EXPECT_EQ(test, err, PTR_ERR_OR_ZERO(mgr));
+	if (!IS_ERR(mgr))
+		f->mgr = mgr;
 }
 
 static void every_buffer_comes_back_after_kexec(struct kunit *test)
@@ -326,8 +328,8 @@ static void what_the_region_cannot_hold_is_refused_beforehand(struct kunit *test
 
 	fixture_unload(f);
 	f->state.size = DPMGR_REGION_MIN;
-	f->mgr = dpmgr_create(&f->config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, f->mgr);
+	memset(phys_to_virt(f->state.start), 0, STATE_SIZE);
+	fixture_load(test, f);
 	disk = create(test, f, "disk", DPMGR_PRIVATE);
 	for (;; nr++) {
 		buf = dpmgr_alloc(disk, 1, GFP_KERNEL | __GFP_NOWARN, "tag");
@@ -345,21 +347,57 @@ static void what_the_region_cannot_hold_is_refused_beforehand(struct kunit *test
 	dpmgr_client_destroy(disk);
 }
 
-static void a_region_of_another_size_is_refused(struct kunit *test)
+static void a_region_may_grow_but_not_shrink(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *disk;
+
+	f->state.size = STATE_SIZE / 2;
+	restart_expecting(test, f, -EBADMSG);
+	memset(phys_to_virt(f->state.start), 0, STATE_SIZE);
+	restart_expecting(test, f, 0);
+	disk = create(test, f, "disk", DPMGR_PRIVATE);
+	fill(fixture_alloc(test, disk, SZ_16K, "tag"));
+	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
+	dpmgr_client_destroy(disk);
+
+	f->state.size = DPMGR_REGION_MIN - PAGE_SIZE;
+	restart_expecting(test, f, -ENOSPC);
+	f->state.size = STATE_SIZE / 2 - PAGE_SIZE;
+	restart_expecting(test, f, -EBADMSG);
+	f->state.size = STATE_SIZE;
+	restart_expecting(test, f, 0);
+	disk = create(test, f, "disk", DPMGR_PRIVATE);
+	KUNIT_EXPECT_EQ(test, take_over(test, disk), 1);
+
+	/* And goes on at its new size, with the next number. */
+	fixture_kexec(test, f, disk, NULL);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->found.generation, 2);
+	disk = create(test, f, "disk", DPMGR_PRIVATE);
+	KUNIT_EXPECT_EQ(test, take_over(test, disk), 1);
+	dpmgr_client_destroy(disk);
+}
+
+static void a_kexec_without_a_save_makes_the_next_load_refuse(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 	struct dpmgr_client *disk = create(test, f, "disk", DPMGR_PRIVATE);
 
-	fixture_alloc(test, disk, SZ_16K, "tag");
-	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
+	fill(fixture_alloc(test, disk, SZ_16K, "tag"));
+	/* Some notifier stopped the chain here. */
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
 	dpmgr_client_destroy(disk);
-	f->state.size -= PAGE_SIZE;
 	restart_expecting(test, f, -EBADMSG);
-	f->state.size = DPMGR_REGION_MIN - PAGE_SIZE;
-	restart_expecting(test, f, -ENOSPC);
-	f->state.size = STATE_SIZE;
+}
+
+static void other_ends_of_a_kernel_are_not_prepared_for(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, NULL);
+	dpmgr_servicing_prepare(f->mgr, SYS_POWER_OFF, NULL);
+	dpmgr_servicing_prepare(f->mgr, SYS_HALT, "kexec reboot");
 	restart_expecting(test, f, 0);
-	KUNIT_EXPECT_EQ(test, f->mgr->region->nr_runs, 1);
 }
 
 static void ranges_that_no_longer_hold_a_saved_run_are_refused(struct kunit *test)
@@ -368,8 +406,8 @@ static void ranges_that_no_longer_hold_a_saved_run_are_refused(struct kunit *tes
 	struct dpmgr_client *disk = create(test, f, "disk", DPMGR_PRIVATE);
 	struct dpmgr_range whole = f->private[0];
 
-	fill(fixture_alloc(test, disk, f->private[1].size, "tag"));
 	fill(fixture_alloc(test, disk, f->private[0].size, "tag"));
+	fill(fixture_alloc(test, disk, f->private[1].size, "tag"));
 	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
 	dpmgr_client_destroy(disk);
 
@@ -426,7 +464,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_damaged_region_is_refused_and_left_alone),
 	KUNIT_CASE(a_save_that_fails_makes_the_next_load_refuse),
 	KUNIT_CASE(what_the_region_cannot_hold_is_refused_beforehand),
-	KUNIT_CASE(a_region_of_another_size_is_refused),
+	KUNIT_CASE(a_region_may_grow_but_not_shrink),
+	KUNIT_CASE(a_kexec_without_a_save_makes_the_next_load_refuse),
+	KUNIT_CASE(other_ends_of_a_kernel_are_not_prepared_for),
 	KUNIT_CASE(ranges_that_no_longer_hold_a_saved_run_are_refused),
 	KUNIT_CASE(bad_ranges_are_refused),
 	{}
@@ -438,4 +478,5 @@ static struct kunit_suite suite = {
 	.exit = fixture_exit,
 	.test_cases = cases,
 };
+
 kunit_test_suite(suite);

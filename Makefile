@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The front door. Kbuild is what a kernel build reads; this file only calls
+# scripts, each of which fetches what it needs. All that is built lands in build/.
+
+KDIR ?=
+
+.PHONY: all demo check check-static check-host check-kunit check-qemu clean help
+
+all:
+	+@scripts/build-modules $(KDIR)
+
+demo:
+	@scripts/demo
+
+check:
+	@scripts/check
+
+check-static:
+	@scripts/check-static
+
+check-host:
+	@scripts/check-host
+
+check-kunit:
+	@scripts/check-kunit
+
+check-qemu:
+	@scripts/check-qemu $(T)
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make                      build the modules against KDIR (found if unset)'
+	@echo 'make demo                 load, allocate, kexec, restore, verify: in QEMU'
+	@echo 'make check                every test; the parts are'
+	@echo '  make check-static         sparse, W=1, checkpatch, kernel-doc, shellcheck'
+	@echo '  make check-host           the core, and scripts/, in user space'
+	@echo '  make check-kunit          KUnit suites under sanitizers, in QEMU'
+	@echo '  make check-qemu [T=name]  whole-system scenarios on the stock kernel'
+	@echo 'make clean                remove build/'
+	@echo
+	@echo 'Downloads are kept in $${XDG_CACHE_HOME:-~/.cache}/dma_pool_mgr.'

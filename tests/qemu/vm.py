@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest on the stock kernel in QEMU, driven from the host.
+
+The console goes to a log file. Commands go over a second serial port to the
+guest's init, which runs them one at a time and sends back their output: so the
+guest does nothing that the host hasn't asked for, and stands still while the host
+looks at its memory or changes it.
+"""
+
+import base64
+import os
+import re
+import select
+import socket
+import subprocess
+import time
+
+BOOT_SECONDS = 120
+COMMAND_SECONDS = 60
+LIFE_SECONDS = 600
+
+SPLAT = re.compile(
+    r"WARNING: |BUG: |BUG kmalloc|Oops|Call Trace:|Kernel panic|UBSAN:|"
+    r"general protection fault|unable to handle|possible circular locking|"
+    r"possible recursive locking|inconsistent lock state|"
+    r"refcount_t: |list_add corruption|list_del corruption")
+
+
+class Failure(Exception):
+    """Something is not as it should be; the text says what."""
+
+
+def read_log(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as log:
+            return log.read()
+    except FileNotFoundError:
+        return ""
+
+
+class Guest:
+    """One QEMU. Use as a context manager: it is gone when the block ends."""
+
+    def __init__(self, image, log, append="", memory="1G", ram=None, devices=()):
+        """IMAGE: (kernel, initrd); LOG: the console's log, appended to; RAM: a
+        file to be the guest's memory, shared with us and kept; DEVICES: more
+        arguments for QEMU."""
+        self.log = log
+        self.log_start = len(read_log(log))
+        self.expected_splats = 0
+        self.agent, theirs = socket.socketpair()
+        accel = os.environ.get("QEMU_ACCEL", "tcg")
+        arguments = [
+            "timeout", "--kill-after=5", str(LIFE_SECONDS),
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic",
+            "-no-reboot", "-accel", accel, "-smp", "2",
+            "-cpu", "host" if accel == "kvm" else "max",
+            "-m", memory,
+            "-chardev", f"file,id=console,path={log},append=on",
+            "-serial", "chardev:console",
+            "-chardev", f"socket,id=agent,fd={theirs.fileno()}",
+            "-serial", "chardev:agent",
+            "-kernel", image[0], "-initrd", image[1],
+            "-append", f"console=ttyS0 panic=-1 {append}",
+        ]
+        machine = "q35"
+        if ram:
+            machine += ",memory-backend=ram"
+            arguments += ["-object", "memory-backend-file,id=ram,share=on,"
+                          f"size={memory},mem-path={ram}"]
+        arguments += ["-machine", machine, *devices]
+        self.process = subprocess.Popen(
+            arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        theirs.close()
+        self.pending = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.agent.close()
+        self.process.terminate()
+        self.process.wait()
+        self.process.stderr.close()
+
+    def _receive(self, enough, seconds, what):
+        """Read from the agent until ENOUGH(pending) says where to cut."""
+        deadline = time.monotonic() + seconds
+        while True:
+            end = enough(self.pending)
+            if end is not None:
+                data, self.pending = self.pending[:end], self.pending[end:]
+                return data
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.check_log()
+                raise Failure(f"{what}: no answer in {seconds} s")
+            if select.select([self.agent], [], [], left)[0]:
+                data = self.agent.recv(65536)
+                if not data:
+                    self.process.wait()
+                    self.check_log()
+                    error = self.process.stderr.read().strip()
+                    raise Failure(f"{what}: QEMU ended {error}")
+                self.pending += data
+
+    def _line(self, seconds, what):
+        def end_of_line(data):
+            return data.index(b"\n") + 1 if b"\n" in data else None
+        return self._receive(end_of_line, seconds, what).decode().strip()
+
+    def wait_ready(self, what="boot", seconds=BOOT_SECONDS):
+        """Wait until a kernel is up and its init waits for commands."""
+        # Firmware and early kernels may say something on the port as well.
+        deadline = time.monotonic() + seconds
+        while not self._line(deadline - time.monotonic(), what).endswith("ready"):
+            pass
+
+    def send(self, command):
+        """Start COMMAND and don't wait: for what ends this kernel."""
+        self.agent.sendall(base64.b64encode(command.encode()) + b"\n")
+
+    def try_run(self, command, seconds=COMMAND_SECONDS):
+        """Run COMMAND in the guest's shell; return (exit status, output)."""
+        self.send(command)
+        status, length = map(int, self._line(seconds, command).split())
+        output = self._receive(
+            lambda data: length if len(data) >= length else None, seconds, command)
+        self.check_log()
+        return status, output.decode(errors="replace")
+
+    def run(self, command, seconds=COMMAND_SECONDS):
+        """Run COMMAND, which must succeed; return its output."""
+        status, output = self.try_run(command, seconds)
+        if status:
+            raise Failure(f"{command}: exit status {status}: {output.strip()}")
+        return output
+
+    def dmesg(self, level=7):
+        """The kernel's messages since the last call, of LEVEL and below, without
+        time stamps."""
+        messages = re.findall(r"^<(\d+)>\[[^]]*\] (.*)$", self.run("dmesg -r -c"), re.M)
+        return "".join(text + "\n" for number, text in messages
+                       if int(number) & 7 <= level)
+
+    def _splats(self):
+        return [line for line in read_log(self.log)[self.log_start:].splitlines()
+                if SPLAT.search(line)]
+
+    def check_log(self):
+        """Fail if the kernel has complained, more often than was expected."""
+        splats = self._splats()
+        if len(splats) > self.expected_splats:
+            raise Failure("kernel: " + splats[self.expected_splats].strip())
+
+    def forgive_log(self):
+        """What the kernel has complained about up to here was asked for."""
+        self.expected_splats = len(self._splats())
+
+    def wait_end(self, what="power off"):
+        """Wait until QEMU has ended by itself."""
+        try:
+            self._receive(lambda data: None, COMMAND_SECONDS, what)
+        except Failure:
+            if self.process.poll() is None:
+                raise
+        if self.process.returncode:
+            raise Failure(f"{what}: QEMU's exit status is {self.process.returncode}")
+        self.check_log()
+
+    def power_off(self):
+        self.send("poweroff -f")
+        self.wait_end()
