@@ -15,6 +15,7 @@
 #define NR_THREADS	4
 #define NR_ROUNDS	2000
 #define NR_HELD		24
+#define NR_STAYING	10
 
 struct torturer {
 	struct fixture *f;
@@ -26,6 +27,8 @@ struct torturer {
 	struct dpmgr_buf *irq_buf;
 	struct completion done;
 	unsigned int nr_allocated;
+	unsigned int nr_seen;
+	unsigned int nr_walks;
 	const char *broken;
 	char name[16];
 	u8 mark;
@@ -139,7 +142,8 @@ static void look_at_run(const struct dpmgr_page_run *run, void *arg)
 
 	if (!buf->client || buf->client->mgr != t->f->mgr || !buf->tag)
 		t->broken = "a run's owner is not a buffer";
-	t->nr_allocated++;
+	if (buf->client == t->client)
+		t->nr_seen++;
 }
 
 static int looking_thread(void *data)
@@ -151,11 +155,15 @@ static int looking_thread(void *data)
 		const char *broken = dpmgr_pages_verify(&pool->pages);
 		u64 pfn = 0;
 
+		t->nr_seen = 0;
 		while (pfn != U64_MAX)
 			pfn = dpmgr_pages_visit(&pool->pages, pfn, U64_MAX,
 						look_at_run, t);
+		if (t->nr_seen != NR_STAYING)
+			t->broken = "a walk missed a buffer that was there all the while";
 		if (broken)
 			t->broken = broken;
+		t->nr_walks++;
 		cond_resched();
 	}
 	/* Nothing of this module runs after the last step. */
@@ -205,6 +213,9 @@ static void threads_and_interrupts_do_not_disturb_each_other(struct kunit *test)
 	unsigned int i, j, nr_allocated = 0;
 
 	dpmgr_debugfs_create(f->mgr, "dpmgr_torture");
+	looking.client = fixture_client(test, f, "staying");
+	for (i = 0; i < NR_STAYING; i++)
+		fixture_alloc(test, looking.client, 1 + i % 3 * PAGE_SIZE, "stays");
 	torturers = start_torture(test, f);
 	run_thread(test, looking_thread, &looking, NR_THREADS);
 	for (i = 0; i < NR_THREADS; i++) {
@@ -217,12 +228,16 @@ static void threads_and_interrupts_do_not_disturb_each_other(struct kunit *test)
 	WRITE_ONCE(looking.stop, true);
 	wait_for_completion(&looking.done);
 	KUNIT_EXPECT_NULL_MSG(test, looking.broken, "%s", looking.broken);
-	KUNIT_EXPECT_GT(test, looking.nr_allocated, 0);
-	kunit_info(test, "%u allocations, %u looked at", nr_allocated,
-		   looking.nr_allocated);
+	KUNIT_EXPECT_GT(test, looking.nr_walks, 0);
+	kunit_info(test, "%u allocations, %u walks", nr_allocated,
+		   looking.nr_walks);
 	KUNIT_EXPECT_GT(test, nr_allocated, NR_THREADS * NR_ROUNDS / 10);
 
 	dpmgr_debugfs_remove(f->mgr);
+	dpmgr_client_destroy(looking.client);
+	looking.client = fixture_client(test, f, "staying");
+	KUNIT_EXPECT_EQ(test, dpmgr_client_finish(looking.client), 0);
+	dpmgr_client_destroy(looking.client);
 	for (i = 0; i < NR_THREADS; i++) {
 		for (j = 0; j < NR_HELD; j++)
 			if (torturers[i].held[j])

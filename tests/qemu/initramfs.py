@@ -13,9 +13,8 @@ import shutil
 import stat
 import subprocess
 
-# What no dependency of ours names: the kernel loads the first by its alias, and
-# scenarios use the others.
-MORE_MODULES = ["crypto-crc32c", "ramoops"]
+# What no dependency of ours names: scenarios use them.
+MORE_MODULES = ["ramoops", "i6300esb"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))

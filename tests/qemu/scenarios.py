@@ -325,6 +325,24 @@ def badparams(test):
         guest.power_off()
 
 
+@scenario
+def reserved_bar(test):
+    with test.boot(devices=["-device", "edu"]) as guest:
+        iomem = guest.run("cat /proc/iomem")
+        bar = re.search(r"^ +([0-9a-f]+)-[0-9a-f]+ : 0000:00:..\..$", iomem, re.M)
+        expect(bar, "edu's BAR is not to be found in:\n" + iomem)
+        guest.power_off()
+    item = f"1M@0x{bar[1]}"
+    with test.boot(f"memmap=1M$0x{bar[1]}", devices=["-device", "edu"]) as guest:
+        with test.case("a PCI BAR is refused also where the command line reserved it"):
+            log = ours(expect_refused(guest, f"modprobe dma_pool_mgr shared={item}",
+                                      INVALID, ERRORS))
+            expect(log == [f"dma_pool_mgr: shared={item}: inside a PCI window or a "
+                           "device's BAR"], f"the log says {log}")
+            expect_nothing_claimed(guest)
+        guest.power_off()
+
+
 # ---- other ways down -----------------------------------------------------
 
 
@@ -366,6 +384,25 @@ def kdump(test):
             log = expect_refused(guest, steps.load_command(SMALL),
                                  "Operation not permitted")
             expect_in("^dma_pool_mgr: .*kdump", log, "the log")
+            expect_nothing_claimed(guest)
+        guest.power_off()
+
+
+@scenario
+def stopped_notifier(test):
+    with test.boot(steps.memmap(SMALL), devices=[
+            "-device", "i6300esb", "-action", "watchdog=none"]) as guest:
+        guest.run(steps.load_command(SMALL))
+        steps.load_sample(guest, "filled")
+        # A watchdog that can't be stopped ends the chain of reboot notifiers.
+        guest.run("modprobe i6300esb nowayout=1")
+        guest.run("(while :; do echo; sleep 5; done > /dev/watchdog) > /dev/null 2>&1 &")
+        guest.dmesg()
+        steps.kexec(guest)
+        with test.case("a kexec that another notifier kept us from saving is refused, "
+                       "not taken for a cold start"):
+            log = expect_refused(guest, steps.load_command(SMALL), "Bad message")
+            expect_in("the last save failed", log, "the log")
             expect_nothing_claimed(guest)
         guest.power_off()
 
