@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The main job, told as it happens: load, allocate, kexec, restore, verify."""
+"""The main job, told as it happens: load, allocate, kexec, restore, verify.
+
+demo.py KERNEL-ROOT GUEST-ROOT BUILD-FOLDER [--corrupt] MODULE...
+
+With --corrupt, one byte of a buffer is changed from outside between the two
+kernels: the demo must find it, and fail.
+"""
 
 import os
 import sys
@@ -21,7 +27,7 @@ def show(text):
     print(textwrap.indent(text.rstrip(), "            "), flush=True)
 
 
-def story(guest):
+def story(guest, between_kernels):
     ranges = steps.SMALL
     guest.wait_ready()
     tell("Up: stock kernel " + guest.run("uname -r").strip()
@@ -41,6 +47,7 @@ def story(guest):
     tell("Loading the next kernel with dpmgr-kexec, and jumping into it.")
     steps.kexec(guest)
 
+    between_kernels(filled)
     tell("Up again: the second kernel. Loading the manager: it finds the saved state.")
     guest.run(steps.load_command(ranges))
     tell("Loading the sample driver: it retrieves its buffers and checks every byte.")
@@ -59,17 +66,31 @@ def story(guest):
 
 def main():
     kernel_root, guest_root, build, *modules = sys.argv[1:]
-    folder = os.path.join(build, "demo")
+    corrupt = modules[0] == "--corrupt"
+    if corrupt:
+        modules.pop(0)
+    folder = os.path.join(build, "demo-corrupt" if corrupt else "demo")
     image = initramfs.build(kernel_root, guest_root, modules, folder)
     log = os.path.join(folder, "console.log")
+    ram = os.path.join(folder, "ram") if corrupt else None
+
+    def between_kernels(filled):
+        if corrupt:
+            victim = filled[0]
+            tell(f'Changing the last byte of {victim.client} "{victim.tag}" from outside.')
+            steps.flip(ram, (victim.pfn << 12) + victim.size - 1)
+
     tell("Booting Debian's kernel in QEMU.")
     try:
-        with vm.Guest(image, log, steps.memmap(steps.SMALL)) as guest:
-            story(guest)
+        with vm.Guest(image, log, steps.memmap(steps.SMALL), ram=ram) as guest:
+            story(guest, between_kernels)
     except vm.Failure as failure:
         print(vm.read_log(log))
         print(f"The demo FAILED: {failure}\nThe guest's log is above, and in {log}")
         sys.exit(1)
+    finally:
+        if corrupt:
+            os.remove(ram)
     tell("The demo succeeded.")
 
 

@@ -2,10 +2,13 @@
 """The scenarios: functions of a Test (run.py), each named as `make check-qemu
 T=name` wants it, with hyphens. A case is a sentence about behaviour."""
 
+import os
 import re
 import shlex
 import struct
+import subprocess
 
+import initramfs
 import steps
 from steps import DEBUGFS, SECTIONS, SMALL
 from vm import Failure
@@ -132,14 +135,19 @@ def kexec_whole_sections(test):
 # ---- damage between two kernels ------------------------------------------
 
 
-def flip(path, offset):
-    """Change one byte of guest memory from outside; return what it was."""
-    with open(path, "r+b") as ram:
-        ram.seek(offset)
-        byte = ram.read(1)[0]
-        ram.seek(offset)
-        ram.write(bytes([byte ^ 0xff]))
-    return byte
+@scenario
+def demo_corrupt(test):
+    with test.case("make demo fails and names the buffer if a byte is changed between "
+                   "the kernels"):
+        demo = subprocess.run([os.path.join(initramfs.TOP, "scripts/demo"), "--corrupt"],
+                              text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        victim = re.search('^.*Changing the last byte of (.*) from outside', demo.stdout,
+                           re.M)
+        expect(victim, "it did not get as far:\n" + demo.stdout)
+        expect(demo.returncode, "it succeeded all the same")
+        expect_in(f"^The demo FAILED: .*{re.escape(victim[1])}: byte [0-9]+ is 0x",
+                  demo.stdout, "what it says")
 
 
 @scenario
@@ -152,7 +160,7 @@ def corrupt(test):
         with test.case("a byte changed between the kernels fails the sample's load, "
                        "which names the buffer and the byte"):
             offset = victim.size - 1
-            byte = flip(ram, (victim.pfn << 12) + offset)
+            byte = steps.flip(ram, (victim.pfn << 12) + offset)
             guest.run(steps.load_command(SMALL))
             guest.dmesg()
             status, _ = guest.try_run("modprobe dpmgr_demo")
@@ -192,12 +200,12 @@ def damaged_state(test):
         steps.kexec(guest)
         with test.case("a state region changed between the kernels is refused"):
             victim = newest_slot(ram, region) + 48 + 40  # in the payload
-            flip(ram, victim)
+            steps.flip(ram, victim)
             log = expect_refused(guest, steps.load_command(SMALL), "Bad message")
             expect_in(f"^dma_pool_mgr: state={SMALL.state}: damaged: ", log, "the log")
             expect_nothing_claimed(guest)
         with test.case("it is as it was: changed back, it is restored"):
-            flip(ram, victim)
+            steps.flip(ram, victim)
             guest.run(steps.load_command(SMALL))
             steps.same_buffers(filled, steps.load_sample(guest, "verified"))
         guest.power_off()

@@ -69,6 +69,16 @@ def kexec(guest):
     guest.wait_ready("the kernel after kexec")
 
 
+def flip(path, offset):
+    """Change one byte of guest memory from outside; return what it was."""
+    with open(path, "r+b") as ram:
+        ram.seek(offset)
+        byte = ram.read(1)[0]
+        ram.seek(offset)
+        ram.write(bytes([byte ^ 0xff]))
+    return byte
+
+
 def free_and_unload(guest):
     guest.run("echo 1 > /sys/module/dpmgr_demo/parameters/free_on_remove")
     guest.run("rmmod dpmgr_demo")
