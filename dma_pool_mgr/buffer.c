@@ -299,7 +299,7 @@ void dpmgr_buf_drain_later(struct dpmgr_buf *buf)
 }
 
 /* What an allocation asks for, worked out. */
-struct order {
+struct alloc_args {
 	struct dpmgr_page_request request;
 	u16 slack;
 	const char *tag;
@@ -310,7 +310,7 @@ struct order {
  * to fit; else as dpmgr_alloc().
  */
 static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
-				   const struct order *order)
+				   const struct alloc_args *args)
 {
 	struct dpmgr_page_run run;
 	struct dpmgr_buf *buf;
@@ -319,11 +319,11 @@ static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 	guard(rcu)();
 	if (client->persistent && READ_ONCE(client->mgr->frozen))
 		return ERR_PTR(-EBUSY);
-	buf = buf_create(client, order->request.nr_pages, order->slack,
-			 order->tag);
+	buf = buf_create(client, args->request.nr_pages, args->slack,
+			 args->tag);
 	if (IS_ERR(buf))
 		return buf;
-	if (dpmgr_pages_take(&client->pool->pages, &order->request, buf, &run)) {
+	if (dpmgr_pages_take(&client->pool->pages, &args->request, buf, &run)) {
 		buf_discard(buf);
 		return ERR_PTR(-EAGAIN);
 	}
@@ -333,41 +333,48 @@ static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 
 /* Nothing was to be had at once: put back what was freed, scrub what is dirty. */
 static struct dpmgr_buf *alloc_under_pressure(struct dpmgr_client *client,
-					      const struct order *order)
+					      const struct alloc_args *args)
 {
 	struct dpmgr_buf *buf;
 	bool more;
 
 	dpmgr_drain(client->mgr);
-	buf = try_alloc(client, order);
+	buf = try_alloc(client, args);
 	if (buf != ERR_PTR(-EAGAIN))
 		return buf;
 	do {
 		more = dpmgr_pool_scrub(client->pool);
-		buf = try_alloc(client, order);
+		buf = try_alloc(client, args);
 	} while (buf == ERR_PTR(-EAGAIN) && more);
 	return buf == ERR_PTR(-EAGAIN) ? ERR_PTR(-ENOSPC) : buf;
 }
 
 static struct dpmgr_buf *alloc_blocking(struct dpmgr_client *client,
-					const struct order *order, gfp_t gfp)
+					const struct alloc_args *args, gfp_t gfp)
 {
+	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_buf *buf;
 
 	might_sleep();
-	dpmgr_refill_stocks(client->mgr, gfp & ~__GFP_ZERO);
-	buf = try_alloc(client, order);
+	gfp &= ~__GFP_ZERO;
+	dpmgr_refill_stocks(mgr, gfp);
+	/* Interrupts may take what we put in stock. */
+	do {
+		buf = try_alloc(client, args);
+	} while (buf == ERR_PTR(-ENOMEM) &&
+		 !dpmgr_stock_refill(&mgr->handles, gfp) &&
+		 !dpmgr_stock_refill(&mgr->tags, gfp));
 	if (buf == ERR_PTR(-EAGAIN) || buf == ERR_PTR(-ENOSPC) ||
 	    buf == ERR_PTR(-EDQUOT))
-		buf = alloc_under_pressure(client, order);
+		buf = alloc_under_pressure(client, args);
 	return buf;
 }
 
 static struct dpmgr_buf *alloc_atomic(struct dpmgr_client *client,
-				      const struct order *order)
+				      const struct alloc_args *args)
 {
 	struct dpmgr *mgr = client->mgr;
-	struct dpmgr_buf *buf = try_alloc(client, order);
+	struct dpmgr_buf *buf = try_alloc(client, args);
 
 	if (dpmgr_stock_is_low(&mgr->handles) || dpmgr_stock_is_low(&mgr->tags))
 		queue_work(system_unbound_wq, &mgr->drain_work);
@@ -413,7 +420,7 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 			      gfp_t gfp, const char *tag)
 {
 	u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
-	struct order order = {
+	struct alloc_args args = {
 		.request = {
 			.node = client->node_id,
 			.persistent = client->persistent,
@@ -428,17 +435,17 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 	if (!ret && (!size || gfp & ~GFP_KNOWN))
 		ret = -EINVAL;
 	if (!ret && nr_pages > dpmgr_pages_largest(&client->pool->pages,
-						   &order.request))
+						   &args.request))
 		ret = -E2BIG;
-	order.request.nr_pages = nr_pages;
-	order.slack = PFN_PHYS(nr_pages) - size;
+	args.request.nr_pages = nr_pages;
+	args.slack = PFN_PHYS(nr_pages) - size;
 
 	if (ret)
 		buf = ERR_PTR(ret);
 	else if (gfpflags_allow_blocking(gfp))
-		buf = alloc_blocking(client, &order, gfp);
+		buf = alloc_blocking(client, &args, gfp);
 	else
-		buf = alloc_atomic(client, &order);
+		buf = alloc_atomic(client, &args);
 	if (IS_ERR(buf) && !(gfp & __GFP_NOWARN))
 		dev_warn_ratelimited(client->dev,
 				     "dma_pool_mgr: %s: allocation of %zu bytes for \"%.32s\" refused: %s (%pe)\n",

@@ -190,7 +190,7 @@ static int check_device(struct device *dev, const struct dpmgr_pool *pool,
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -ENODEV;
 	request.end_pfn = reach(dev);
-	*rule = "every range of the pool lies above the device's DMA mask";
+	*rule = "no range of the pool lies wholly within the device's DMA mask";
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -EOPNOTSUPP;
 	*end_pfn = request.end_pfn;
@@ -232,6 +232,11 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 
 	*rule = "no memory, or no room in the state region; see debugfs state";
 	client = client_new(mgr, params->name, params->persistent);
+	if (client == ERR_PTR(-ENOSPC)) {
+		/* What was freed may still be charged. */
+		dpmgr_drain(mgr);
+		client = client_new(mgr, params->name, params->persistent);
+	}
 	if (IS_ERR(client))
 		return client;
 	client->visibility = params->visibility;
@@ -431,7 +436,9 @@ static struct dpmgr_buf *retrieve(struct dpmgr_client *client,
  * dpmgr_retrieve_next() - get back a buffer that an earlier client left
  * @client: the client
  *
- * Restored buffers come in address order.
+ * Restored buffers come in address order. One that lies above the device's DMA
+ * mask is in the way of those after it: set the mask before, or use
+ * dpmgr_retrieve_pfn().
  *
  * Context: may sleep.
  * Return: the buffer, with size, tag, pages and contents as they were; an
@@ -559,6 +566,23 @@ struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
 	client->quota = DPMGR_QUOTA_NONE;
 	rb_add(&client->node, &mgr->clients, client_less);
 	return client;
+}
+
+/**
+ * dpmgr_client_prune() - forget a restored client that has no buffers
+ * @client: the client; gone if it had none
+ *
+ * Context: may sleep.
+ */
+void dpmgr_client_prune(struct dpmgr_client *client)
+{
+	struct dpmgr *mgr = client->mgr;
+
+	guard(mutex)(&mgr->lock);
+	if (client->nr_bufs)
+		return;
+	rb_erase(&client->node, &mgr->clients);
+	client_free(client);
 }
 
 /**

@@ -101,8 +101,8 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @finished: nothing can be retrieved any more. @lock
  * @saved_name: where the generation being written holds @name; servicing's
  * @saved_index: in the generation being written; servicing's
- * @buf_lock: protects all below. Taken in any context; inside it only the
- *	stocks' locks
+ * @buf_lock: protects all below. Taken in any context; inside it the stocks'
+ *	locks and those of queueing work
  * @bufs: live, parked and draining buffers
  * @pending: buffers to retrieve, in the order they come in
  * @leaving: draining buffers of a client that is being destroyed
@@ -144,6 +144,7 @@ struct dpmgr_client {
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
 					  enum dpmgr_visibility visibility,
 					  enum dpmgr_lower_vtl lower_vtl);
+void dpmgr_client_prune(struct dpmgr_client *client);
 void dpmgr_clients_forget(struct dpmgr *mgr);
 void dpmgr_clients_freeze(struct dpmgr *mgr);
 

@@ -12,6 +12,7 @@
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/reboot.h>
 #include <linux/slab.h>
@@ -45,8 +46,13 @@ static int vtom_bit = DPMGR_NO_VTOM;
 module_param(vtom_bit, int, 0444);
 MODULE_PARM_DESC(vtom_bit, "Address bit that marks shared memory on a confidential VM; -1 (default) for none");
 
-/* The manager that the parameters describe, from init to exit. */
+/*
+ * The manager that the parameters describe, from the end of init to exit. Written
+ * under load_lock, which makes a kexec wait for a load: what the load restored
+ * must be saved again.
+ */
 static struct dpmgr *default_manager;
+static DEFINE_MUTEX(load_lock);
 
 /* The parameters, parsed. */
 struct parsed {
@@ -201,14 +207,18 @@ static int parse_params(struct dpmgr_config *config, struct parsed *parsed)
 static int reboot_begins(struct notifier_block *nb, unsigned long event,
 			 void *command)
 {
-	dpmgr_servicing_prepare(default_manager, event, command);
+	guard(mutex)(&load_lock);
+	if (default_manager)
+		dpmgr_servicing_prepare(default_manager, event, command);
 	return NOTIFY_DONE;
 }
 
 static int reboot_goes_on(struct notifier_block *nb, unsigned long event,
 			  void *command)
 {
-	dpmgr_servicing_reboot(default_manager, event, command);
+	guard(mutex)(&load_lock);
+	if (default_manager)
+		dpmgr_servicing_reboot(default_manager, event, command);
 	return NOTIFY_DONE;
 }
 
@@ -223,16 +233,40 @@ static struct notifier_block last_notifier = {
 	.priority = INT_MIN,
 };
 
+static void unregister_notifiers(void)
+{
+	unregister_reboot_notifier(&first_notifier);
+	unregister_reboot_notifier(&last_notifier);
+}
+
+static int __init load(const struct dpmgr_config *config)
+{
+	struct dpmgr *mgr;
+
+	guard(mutex)(&load_lock);
+	mgr = dpmgr_create(config);
+	if (IS_ERR(mgr))
+		return PTR_ERR(mgr);
+	default_manager = mgr;
+	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
+	return 0;
+}
+
 static int __init dpmgr_init(void)
 {
 	struct dpmgr_config config = {
 		.module = THIS_MODULE,
 		.mapping = &dpmgr_mapping_reserved,
 	};
-	struct parsed *parsed __free(kfree) = NULL;
-	struct dpmgr *mgr;
+	struct parsed *parsed __free(kfree) =
+		kzalloc(sizeof(*parsed), GFP_KERNEL);
 	int ret;
 
+	if (!parsed)
+		return -ENOMEM;
+	ret = parse_params(&config, parsed);
+	if (ret)
+		return ret;
 	if (!shared && !private && !state) {
 		pr_info("no ranges were given: no pools\n");
 		return 0;
@@ -242,23 +276,15 @@ static int __init dpmgr_init(void)
 		return -EPERM;
 	}
 
-	if (!state)
-		pr_warn("no state= was given: nothing persists, and what an earlier kernel saved is not looked for\n");
-
-	parsed = kzalloc(sizeof(*parsed), GFP_KERNEL);
-	if (!parsed)
-		return -ENOMEM;
-	ret = parse_params(&config, parsed);
-	if (ret)
-		return ret;
-	mgr = dpmgr_create(&config);
-	if (IS_ERR(mgr))
-		return PTR_ERR(mgr);
-
-	default_manager = mgr;
-	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
 	register_reboot_notifier(&last_notifier);
 	register_reboot_notifier(&first_notifier);
+	ret = load(&config);
+	if (ret) {
+		unregister_notifiers();
+		return ret;
+	}
+	if (!state)
+		pr_warn("no state= was given: nothing persists, and what an earlier kernel saved is not looked for\n");
 	return 0;
 }
 
@@ -272,8 +298,7 @@ static void __exit dpmgr_exit(void)
 {
 	if (!default_manager)
 		return;
-	unregister_reboot_notifier(&first_notifier);
-	unregister_reboot_notifier(&last_notifier);
+	unregister_notifiers();
 	dpmgr_debugfs_remove(default_manager);
 	dpmgr_destroy(default_manager);
 }

@@ -137,7 +137,8 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
  * Context: may sleep.
  * Return: the manager; an ERR_PTR of -EINVAL or -ERANGE for a range that breaks
  * a rule, -EBUSY for one that is claimed, -ENOSPC for a state region that is too
- * small, -EBADMSG for saved state that is damaged or doesn't fit, -ENOMEM.
+ * small, -EBADMSG for saved state that is damaged or doesn't fit, -EOPNOTSUPP
+ * for a range that this guest can't share, -ENOMEM.
  */
 struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 {

@@ -3,10 +3,9 @@
  * What outlives the kernel: every run of every persistent client, saved at
  * kexec and restored at load.
  *
- * Only a kexec keeps devices alive, so only then is a generation committed. Any
- * other way down spends what the region holds, and a load spends what it
- * restores, as its last step before pages are handed out: a generation is used
- * once.
+ * Only a kexec keeps devices alive, so only then is a generation committed. A
+ * load spends what it restores, as its last step before pages are handed out: a
+ * generation is used once, and any other way down leaves only what is spent.
  *
  * A load that meets a damaged region refuses. So does one after a save that
  * failed: the save poisons the region, because a cold start could hand out pages
@@ -214,6 +213,9 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 		ret = restore_run(clients[le32_to_cpu(run->client)], run,
 				  state->strings + le32_to_cpu(run->tag));
 	}
+	/* Some may have freed their last buffer just before it was saved. */
+	for (i = 0; i < state->nr_clients && !ret; i++)
+		dpmgr_client_prune(clients[i]);
 	kvfree(clients);
 	return ret;
 }
@@ -467,8 +469,8 @@ int dpmgr_servicing_save(struct dpmgr *mgr)
 EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_save);
 
 /*
- * What kernel_kexec() says. So can root with reboot(2), and would have devices
- * reset and their buffers restored: harmless, if odd.
+ * What kernel_kexec() says. So can root with reboot(2), though devices are reset
+ * then: nothing that we could tell it by is exported to modules.
  */
 static bool is_kexec(unsigned long event, const char *command)
 {
@@ -490,7 +492,9 @@ static bool is_kexec(unsigned long event, const char *command)
 void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 			     const char *command)
 {
-	if (mgr->region && is_kexec(event, command))
+	/* Where nobody persists, there is nothing that could be lost. */
+	if (mgr->region && is_kexec(event, command) &&
+	    atomic64_read(&mgr->state_used))
 		dpmgr_region_poison(mgr->region->mapping.vaddr);
 }
 EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_prepare);
@@ -506,17 +510,12 @@ EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_prepare);
 void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 			    const char *command)
 {
-	struct dpmgr_region *region = mgr->region;
-
-	if (!region)
+	if (!mgr->region)
 		return;
 	if (is_kexec(event, command)) {
 		dpmgr_servicing_save(mgr);
 		return;
 	}
-	guard(mutex)(&mgr->lock);
-	dpmgr_region_spend(region->mapping.vaddr, region->generation);
-	pr_info("not a kexec: nothing is saved, generation %u is spent\n",
-		region->generation);
+	pr_info("not a kexec: nothing is saved\n");
 }
 EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_reboot);

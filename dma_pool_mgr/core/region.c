@@ -249,11 +249,12 @@ void dpmgr_region_format(void *region, size_t size, u32 generation)
 	memcpy(header.magic, DPMGR_ABI_REGION_MAGIC, magic_len);
 	header.crc = cpu_to_le32(region_crc(&header));
 
-	memset(region, 0, magic_len);
-	wmb(); /* no signature while the rest changes */
 	for (slot = 0; slot < 2; slot++)
 		memcpy(slot_at(region, slot_size(size), slot), &empty,
 		       sizeof(empty));
+	wmb(); /* nothing speaks of an overwritten signature that we take away */
+	memset(region, 0, magic_len);
+	wmb(); /* no signature while the rest changes */
 	memcpy((u8 *)region + magic_len, (u8 *)&header + magic_len,
 	       sizeof(header) - magic_len);
 	wmb(); /* the signature comes after what it stands for */

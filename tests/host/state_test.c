@@ -461,7 +461,42 @@ TEST(whatever_interrupts_formatting_never_leaves_a_generation)
 	nr_snapshots = 0;
 	shim_at_barrier = check_snapshot;
 	dpmgr_region_format(region, REGION_SIZE, 0);
-	CHECK(nr_snapshots == 4);
+	CHECK(nr_snapshots == 5);
+}
+
+TEST(whatever_interrupts_growing_never_leaves_damage)
+{
+	memset(region, 0, REGION_SIZE);
+	/* As if it had been written with two pages less. */
+	dpmgr_region_format(region, REGION_SIZE - 2 * PAGE, 0);
+	dpmgr_region_spend(region, 3);
+	CHECK(restorable(region) == 0);
+	before = 0;
+	after = 0;
+	nr_snapshots = 0;
+	shim_at_barrier = check_snapshot;
+	dpmgr_region_format(region, REGION_SIZE, 3);
+	CHECK(nr_snapshots == 5);
+	CHECK(inspect(region).generation == 3);
+}
+
+TEST(a_poisoned_region_is_refused_until_the_save_is_whole)
+{
+	memset(region, 0, REGION_SIZE);
+	dpmgr_region_format(region, REGION_SIZE, 0);
+	save(1, 0);
+	dpmgr_region_spend(region, 1);
+	dpmgr_region_poison(region);
+	before = -1;
+	after = -1;
+	nr_snapshots = 0;
+	shim_at_barrier = check_snapshot;
+	save(2, 1);
+	CHECK(nr_snapshots == 3);
+	after = 2;
+	dpmgr_region_spend(region, 1);
+	shim_at_barrier = NULL;
+	CHECK(restorable(region) == 2);
 }
 
 /* A source that changes while it is read. */

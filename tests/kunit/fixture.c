@@ -13,6 +13,9 @@
 
 int fixture_maps_left = NO_LIMIT;
 
+/* Ranges that are mapped now. */
+static int nr_mapped;
+
 static u64 test_last_addr(void)
 {
 	return U64_MAX;
@@ -25,11 +28,13 @@ static int test_map(struct dpmgr_mapping *mapping, const char **rule)
 		return -ENOMEM;
 	}
 	mapping->vaddr = phys_to_virt(mapping->range.start);
+	nr_mapped++;
 	return 0;
 }
 
 static void test_unmap(struct dpmgr_mapping *mapping)
 {
+	nr_mapped--;
 }
 
 static int test_node(u64 start)
@@ -133,6 +138,7 @@ void fixture_exit(struct kunit *test)
 
 	if (f)
 		fixture_unload(f);
+	KUNIT_EXPECT_EQ(test, nr_mapped, 0);
 }
 
 void fixture_kexec(struct kunit *test, struct fixture *f, ...)

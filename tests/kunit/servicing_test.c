@@ -194,6 +194,39 @@ static void clients_that_do_not_persist_are_not_saved(struct kunit *test)
 	fixture_expect_all_free(test, f);
 }
 
+static void a_client_saved_without_buffers_is_not_there(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *disk = create(test, f, "disk", DPMGR_PRIVATE);
+	struct dpmgr_buf *buf = fixture_alloc(test, disk, 1, "tag");
+
+	/* As when the last one is freed just before the runs are walked. */
+	WRITE_ONCE(f->mgr->frozen, true);
+	dpmgr_free(buf);
+	dpmgr_drain(f->mgr);
+	fixture_kexec(test, f, disk, NULL);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->nr_clients, 1);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->nr_runs, 0);
+	/* So its name is free, for other parameters too. */
+	disk = create(test, f, "disk", DPMGR_SHARED);
+	dpmgr_client_destroy(disk);
+	fixture_expect_all_free(test, f);
+}
+
+static void a_name_that_was_not_saved_has_nothing_to_retrieve(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *disk = create(test, f, "disk", DPMGR_PRIVATE);
+	u64 pfn = dpmgr_buf_pfn(fixture_alloc(test, disk, 1, "tag"), 0);
+
+	fixture_kexec(test, f, disk, NULL);
+	disk = create(test, f, "another-disk", DPMGR_PRIVATE);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(dpmgr_retrieve_next(disk)), -ENOENT);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(dpmgr_retrieve_pfn(disk, pfn, 1)), -ENOENT);
+	KUNIT_EXPECT_EQ(test, dpmgr_client_finish(disk), 0);
+	dpmgr_client_destroy(disk);
+}
+
 static void only_a_kexec_saves(struct kunit *test)
 {
 	static const struct {
@@ -347,6 +380,33 @@ static void what_the_region_cannot_hold_is_refused_beforehand(struct kunit *test
 	dpmgr_client_destroy(disk);
 }
 
+static void room_that_is_being_given_back_serves_the_next_client(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *disk, *net;
+	struct dpmgr_buf *bufs[200];
+	unsigned int nr = 0;
+
+	fixture_unload(f);
+	f->state.size = DPMGR_REGION_MIN;
+	memset(phys_to_virt(f->state.start), 0, STATE_SIZE);
+	fixture_load(test, f);
+	disk = create(test, f, "disk", DPMGR_PRIVATE);
+	for (; nr < ARRAY_SIZE(bufs); nr++) {
+		bufs[nr] = dpmgr_alloc(disk, 1, GFP_KERNEL | __GFP_NOWARN, "t");
+		if (IS_ERR(bufs[nr]))
+			break;
+	}
+	KUNIT_EXPECT_EQ(test, PTR_ERR(bufs[nr]), -ENOSPC);
+	while (nr)
+		dpmgr_free(bufs[--nr]);
+	net = create(test, f, "a-name-that-is-longer-than-what-is-left-of-the-room",
+		     DPMGR_SHARED);
+	dpmgr_client_destroy(net);
+	dpmgr_client_destroy(disk);
+	fixture_expect_all_free(test, f);
+}
+
 static void a_region_may_grow_but_not_shrink(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -393,10 +453,18 @@ static void a_kexec_without_a_save_makes_the_next_load_refuse(struct kunit *test
 static void other_ends_of_a_kernel_are_not_prepared_for(struct kunit *test)
 {
 	struct fixture *f = test->priv;
+	struct dpmgr_client *disk;
+
+	/* Where nobody persists, a kexec that is not saved loses nothing. */
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
+	restart_expecting(test, f, 0);
+	disk = create(test, f, "disk", DPMGR_PRIVATE);
+	fixture_alloc(test, disk, 1, "tag");
 
 	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, NULL);
 	dpmgr_servicing_prepare(f->mgr, SYS_POWER_OFF, NULL);
 	dpmgr_servicing_prepare(f->mgr, SYS_HALT, "kexec reboot");
+	dpmgr_client_destroy(disk);
 	restart_expecting(test, f, 0);
 }
 
@@ -458,12 +526,15 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_nobody_retrieves_stays_pending_over_many_kexecs),
 	KUNIT_CASE(a_client_destroyed_before_it_finished_leaves_all_pending),
 	KUNIT_CASE(clients_that_do_not_persist_are_not_saved),
+	KUNIT_CASE(a_client_saved_without_buffers_is_not_there),
+	KUNIT_CASE(a_name_that_was_not_saved_has_nothing_to_retrieve),
 	KUNIT_CASE(only_a_kexec_saves),
 	KUNIT_CASE(a_generation_is_restored_once),
 	KUNIT_CASE(a_frozen_manager_changes_nothing_that_was_saved),
 	KUNIT_CASE(a_damaged_region_is_refused_and_left_alone),
 	KUNIT_CASE(a_save_that_fails_makes_the_next_load_refuse),
 	KUNIT_CASE(what_the_region_cannot_hold_is_refused_beforehand),
+	KUNIT_CASE(room_that_is_being_given_back_serves_the_next_client),
 	KUNIT_CASE(a_region_may_grow_but_not_shrink),
 	KUNIT_CASE(a_kexec_without_a_save_makes_the_next_load_refuse),
 	KUNIT_CASE(other_ends_of_a_kernel_are_not_prepared_for),

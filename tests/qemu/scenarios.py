@@ -56,6 +56,11 @@ def expect_nothing_claimed(guest):
            "/proc/iomem still has an entry of dma_pool_mgr")
 
 
+def mapped(guest):
+    """How much of physical memory is mapped apart from RAM: lines of its addresses."""
+    return guest.run("grep -o ' phys=.*' /proc/vmallocinfo | sort")
+
+
 # ---- kexec ---------------------------------------------------------------
 
 
@@ -71,10 +76,11 @@ def whole_path(test, ranges, has_struct_pages):
                 start = int(item.split("@")[1], 16)
                 expect_in(f"^ +{start:08x}-[0-9a-f]+ : dma_pool_mgr", iomem, "/proc/iomem")
         with test.case("sysfs shows the parameters as given, read-only"):
-            for name in ("shared", "private", "state"):
+            given = ranges._asdict() | {"isolation": "none", "vtom_bit": "-1"}
+            for name in ("shared", "private", "state", "isolation", "vtom_bit"):
                 path = f"/sys/module/dma_pool_mgr/parameters/{name}"
                 value = guest.run(f"cat {path}").strip()
-                expect(value == getattr(ranges, name), f"{name} is {value}")
+                expect(value == given[name], f"{name} is {value}")
                 mode = guest.run(f"stat -c %a {path}").strip()
                 expect(mode == "444", f"{name} has mode {mode}")
         with test.case("the sample driver fills its buffers"):
@@ -247,7 +253,7 @@ BAD = [
     ("a number of 65 bits", f"private=16E@{POOL}", TOO_FAR, f"private=16E@{POOL}"),
     ("a start beyond the physical address bits", "shared=1M@0x10000000000000", TOO_FAR,
      "shared=1M@0x10000000000000"),
-    ("an end beyond the physical address bits", "shared=8E@0x20000000", TOO_FAR,
+    ("a range of more pages than can be counted", "shared=8E@0x20000000", TOO_FAR,
      "shared=8E@0x20000000"),
     ("System RAM", "shared=1M@0x10000000", INVALID, "shared=1M@0x10000000"),
     ("the end of what is reserved, and RAM after it", "shared=2M@0x23f00000", INVALID,
@@ -266,6 +272,8 @@ BAD = [
     ("a range with a claimed piece", "private=2M@0x28000000", CLAIMED,
      "private=2M@0x28000000"),
     ("an unknown isolation", f"shared=1M@{POOL} isolation=tee", INVALID, "isolation=tee"),
+    ("an unknown isolation, and no ranges", "isolation=tee", INVALID, "isolation=tee"),
+    ("a vTOM bit above 63, and no ranges", "vtom_bit=99", INVALID, "vtom_bit=99"),
     ("a vTOM bit inside a page", f"shared=1M@{POOL} vtom_bit=11", INVALID, "vtom_bit=11"),
     ("a vTOM bit above 63", f"shared=1M@{POOL} vtom_bit=64", INVALID, "vtom_bit=64"),
     ("an unknown reserve_mem name", "shared=name:nosuch", NOT_FOUND,
@@ -275,6 +283,48 @@ BAD = [
     ("two state regions", f"state=1M@{POOL},1M@0x20100000", INVALID, "state="),
     ("a state region that is too small", f"shared=1M@{POOL} state=4K@0x20100000",
      NO_ROOM, "state=4K@0x20100000"),
+]
+
+
+def last_page(guest):
+    """The last megabyte that physical addresses reach."""
+    bits = re.search(r"(\d+) bits physical", guest.run("cat /proc/cpuinfo"))[1]
+    return (1 << int(bits)) - (1 << 20)
+
+
+# What in a case's name decides which rule the log must name; the first that fits.
+RULES = [
+    ("name: for the state", "doesn't survive a kexec"),
+    ("unknown reserve_mem", "no reserve_mem= reservation has this name"),
+    ("a name without a name", "must be followed by the name"),
+    ("two state regions", "too many ranges"),
+    ("too small", "needs at least 12288 bytes"),
+    ("isolation", "must be none, vbs, snp or tdx"),
+    ("vTOM", "must be a bit of a page's address"),
+    ("an empty", "an item is empty"),
+    ("missing size", "the size is not a number"),
+    ("missing start", "the start is not an address"),
+    ("missing @", "the start is missing"),
+    ("memmap's $", "the start is missing"),
+    ("junk after a number", "the size is not a number"),
+    ("junk after a range", "the start is not an address"),
+    ("a sign", "the size is not a number"),
+    ("size of zero", "the size is zero"),
+    ("unaligned size", "not a multiple of the page size"),
+    ("unaligned start", "not page aligned"),
+    ("second of two items", "not page aligned"),
+    ("wrap at 2^64", "wraps at 2^64"),
+    ("65 bits", "does not fit in 64 bits"),
+    ("beyond the physical", "above the highest physical address"),
+    ("more pages than", "at most 2^32 - 2 pages"),
+    ("overlap", "overlaps"),
+    ("that are the same", "overlaps"),
+    ("claimed", "claimed by another driver"),
+    ("configuration space", "claimed by another driver"),
+    ("RAM", "not wholly in memory that firmware or memmap="),
+    ("reserved", "not wholly in memory that firmware or memmap="),
+    ("PCI", "not wholly in memory that firmware or memmap="),
+    ("hole", "not wholly in memory that firmware or memmap="),
 ]
 
 
@@ -294,7 +344,9 @@ def find_ranges(guest):
              f"1M@0x{ecam[1]}", CLAIMED),
             ("firmware's reserved memory, and the hole after it", f"1M@0x{last[1]}",
              INVALID),
-            ("a hole", "1M@0x3000000000", INVALID)]
+            ("a hole", "1M@0x3000000000", INVALID),
+            ("an end beyond the physical address bits",
+             f"2M@{last_page(guest):#x}", TOO_FAR)]
 
 
 @scenario
@@ -308,15 +360,21 @@ def badparams(test):
         expect_in("^ +28000000-.*ramoops", guest.run("cat /proc/iomem"), "/proc/iomem")
         bad = BAD + [(what, "shared=" + item, error, "shared=" + item)
                      for what, item, error in find_ranges(guest)]
+        mapped_before = mapped(guest)
         for what, parameters, error, line in bad:
             with test.case(f"refused: {what}", go_on=True):
                 words = " ".join(map(shlex.quote, parameters.split()))
-                log = ours(expect_refused(guest, "modprobe dma_pool_mgr " + words,
-                                          error, ERRORS))
-                expect(len(log) == 1 and re.match(
-                    re.escape(f"dma_pool_mgr: {line}") + r".*: \S.*", log[0]),
-                       f"one line with {line!r} was expected in the log: {log}")
+                log = [entry for entry in ours(expect_refused(
+                           guest, "modprobe dma_pool_mgr " + words, error))
+                       if "state region" not in entry or "too small" in what
+                       or "needs at least" in entry]
+                rule = next((text for words, text in RULES if words in what), None)
+                expect(rule, "no rule is written down for this case")
+                expect(len(log) == 1 and log[0].startswith(f"dma_pool_mgr: {line}")
+                       and rule in log[0],
+                       f"one line with {line!r} and {rule!r} was expected: {log}")
                 expect_nothing_claimed(guest)
+                expect(mapped(guest) == mapped_before, "something is still mapped")
                 guest.run(f"modprobe dma_pool_mgr {GOOD} && rmmod dma_pool_mgr")
         with test.case("reserve_mem= memory is taken by name, for what doesn't persist"):
             guest.run("modprobe dma_pool_mgr shared=name:scratch")
@@ -423,11 +481,16 @@ def unload(test):
     with test.boot(steps.memmap(SMALL)) as guest:
         guest.run(steps.load_command(SMALL))
         filled = steps.load_sample(guest, "filled")
-        with test.case("rmmod is refused while a client is live"):
+        with test.case("each live client and each persistent buffer holds the module"):
+            # And so does the sample, whose symbols it uses.
+            users = int(guest.run("cat /sys/module/dma_pool_mgr/refcnt"))
+            expect(users == 2 + len(filled) + 1, f"the use count is {users}")
             status, output = guest.try_run("rmmod dma_pool_mgr")
             expect(status and "in use" in output, f"{status}: {output}")
         with test.case("rmmod is refused while persistent buffers are parked"):
             guest.run("rmmod dpmgr_demo")
+            users = int(guest.run("cat /sys/module/dma_pool_mgr/refcnt"))
+            expect(users == len(filled), f"the use count is {users}")
             status, output = guest.try_run("rmmod dma_pool_mgr")
             expect(status and "in use" in output, f"{status}: {output}")
             clients = guest.run(f"cat {DEBUGFS}/clients")
@@ -437,6 +500,12 @@ def unload(test):
         with test.case("with all of them freed, both modules unload"):
             steps.free_and_unload(guest)
             expect_nothing_claimed(guest)
+        with test.case("without ranges there is no manager, and drivers are told so"):
+            guest.run("modprobe dma_pool_mgr")
+            guest.dmesg()
+            expect(guest.try_run("modprobe dpmgr_demo")[0], "the sample loads")
+            expect_in("dpmgr_demo.* error -19", guest.dmesg(), "the log")
+            guest.run("rmmod dma_pool_mgr")
         guest.power_off()
 
 
