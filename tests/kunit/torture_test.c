@@ -80,6 +80,9 @@ static void take_one(struct torturer *t, unsigned int i)
 	struct dpmgr_buf *buf;
 
 	buf = dpmgr_alloc(t->client, size, gfp | __GFP_NOWARN, tags[random % 3]);
+	/* Frozen: keep what we have, to see it come back. */
+	if (buf == ERR_PTR(-EBUSY))
+		t->stop = true;
 	if (IS_ERR(buf))
 		return;
 	if (!is_all_zero(dpmgr_buf_vaddr(buf),
@@ -120,7 +123,7 @@ static int torture_thread(void *data)
 	struct torturer *t = data;
 	unsigned int round;
 
-	for (round = 0; round < NR_ROUNDS && !t->broken; round++) {
+	for (round = 0; round < NR_ROUNDS && !t->broken && !t->stop; round++) {
 		u32 random = prandom_u32_state(&t->rnd);
 		unsigned int i = random % NR_HELD;
 
@@ -292,7 +295,7 @@ static unsigned int check_held(struct kunit *test, struct fixture *f,
 	return t->nr_noted;
 }
 
-/* Threads stop by themselves once frozen: everything is refused. */
+/* Threads stop by themselves once an allocation tells them of the freeze. */
 static void a_save_in_full_flight_restores_to_whole_buffers(struct kunit *test)
 {
 	struct fixture *f = test->priv;
