@@ -11,7 +11,7 @@
  * While the manager is frozen, what a generation says about persistent clients
  * must stay true: they get nothing, and what they free stays as it is. An
  * allocation looks at the flag and becomes visible to the walk that saves runs
- * inside one RCU read section; who freezes waits for a grace period in between.
+ * inside one RCU read section; the freeze waits for a grace period in between.
  *
  * Handles are never unmapped before the manager is, so a handle that was given
  * up is told from a live one by its state (until it is handed out again, which
@@ -315,7 +315,7 @@ static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 	struct dpmgr_page_run run;
 	struct dpmgr_buf *buf;
 
-	/* Whoever freezes waits for us, so that this is all or nothing to him. */
+	/* Whoever freezes waits for us, so that this is all or nothing to it. */
 	guard(rcu)();
 	if (client->persistent && READ_ONCE(client->mgr->frozen))
 		return ERR_PTR(-EBUSY);

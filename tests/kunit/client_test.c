@@ -16,7 +16,7 @@ static int create_error(struct fixture *f,
 }
 
 /* Creating a client with these changes to good parameters @p gives @expected. */
-#define EXPECT_CREATE(expected, ...)					\
+#define KUNIT_EXPECT_CREATE(expected, ...)					\
 	do {								\
 		struct dpmgr_client_params p = fixture_params("client");	\
 									\
@@ -82,13 +82,13 @@ static void without_a_pool_its_clients_are_refused(struct kunit *test)
 	fixture_unload(f);
 	f->config.nr_ranges[DPMGR_PRIVATE] = 0;
 	fixture_load(test, f);
-	EXPECT_CREATE(-ENODEV);
+	KUNIT_EXPECT_CREATE(-ENODEV);
 	fixture_unload(f);
 	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
 	f->config.nr_ranges[DPMGR_SHARED] = 0;
 	fixture_load(test, f);
-	EXPECT_CREATE(0);
-	EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
+	KUNIT_EXPECT_CREATE(0);
+	KUNIT_EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
 }
 
 static void without_a_state_region_nothing_persists(struct kunit *test)
@@ -98,8 +98,8 @@ static void without_a_state_region_nothing_persists(struct kunit *test)
 	fixture_unload(f);
 	f->config.state = NULL;
 	fixture_load(test, f);
-	EXPECT_CREATE(-ENODEV);
-	EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
+	KUNIT_EXPECT_CREATE(-ENODEV);
+	KUNIT_EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
 }
 
 static void memory_that_kexec_loses_serves_no_persistent_client(struct kunit *test)
@@ -109,8 +109,8 @@ static void memory_that_kexec_loses_serves_no_persistent_client(struct kunit *te
 	fixture_unload(f);
 	strscpy(f->shared.name, "scratch");
 	fixture_load(test, f);
-	EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
-	EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
+	KUNIT_EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
+	KUNIT_EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
 }
 
 static void shared_buffers_with_a_vtom_bit_are_refused(struct kunit *test)
@@ -120,8 +120,8 @@ static void shared_buffers_with_a_vtom_bit_are_refused(struct kunit *test)
 	fixture_unload(f);
 	f->config.vtom_bit = 46;
 	fixture_load(test, f);
-	EXPECT_CREATE(-EOPNOTSUPP, p.visibility = DPMGR_SHARED);
-	EXPECT_CREATE(0);
+	KUNIT_EXPECT_CREATE(-EOPNOTSUPP, p.visibility = DPMGR_SHARED);
+	KUNIT_EXPECT_CREATE(0);
 }
 
 static const char sixty_four[] =
@@ -129,23 +129,23 @@ static const char sixty_four[] =
 
 static void each_bad_parameter_is_refused(struct kunit *test)
 {
-	EXPECT_CREATE(0);
-	EXPECT_CREATE(0, p.name = sixty_four + 1);
-	EXPECT_CREATE(-EINVAL, p.size = 0);
-	EXPECT_CREATE(-EINVAL, p.size = sizeof(struct dpmgr_client_params) - 1);
-	EXPECT_CREATE(-EINVAL, p.name = NULL);
-	EXPECT_CREATE(-EINVAL, p.name = "");
-	EXPECT_CREATE(-EINVAL, p.name = "two words");
-	EXPECT_CREATE(-EINVAL, p.name = "line\n");
-	EXPECT_CREATE(-EINVAL, p.name = "caf\xc3\xa9");
-	EXPECT_CREATE(-ENAMETOOLONG, p.name = sixty_four);
-	EXPECT_CREATE(-EINVAL, p.visibility = 2);
-	EXPECT_CREATE(-EINVAL, p.visibility = -1);
-	EXPECT_CREATE(-EINVAL, p.lower_vtl = 2);
-	EXPECT_CREATE(-EINVAL, p.node = -2);
-	EXPECT_CREATE(-EINVAL, p.node = MAX_NUMNODES);
-	EXPECT_CREATE(-EINVAL, p.quota = 0);
-	EXPECT_CREATE(-EINVAL, p.reserved[3] = 1);
+	KUNIT_EXPECT_CREATE(0);
+	KUNIT_EXPECT_CREATE(0, p.name = sixty_four + 1);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.size = 0);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.size = sizeof(struct dpmgr_client_params) - 1);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = NULL);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "");
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "two words");
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "line\n");
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "caf\xc3\xa9");
+	KUNIT_EXPECT_CREATE(-ENAMETOOLONG, p.name = sixty_four);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.visibility = 2);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.visibility = -1);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.lower_vtl = 2);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.node = -2);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.node = MAX_NUMNODES);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.quota = 0);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.reserved[3] = 1);
 }
 
 static int unused_freeze(struct dpmgr_client *client)
@@ -159,8 +159,8 @@ static void unused_thaw(struct dpmgr_client *client)
 
 static void callbacks_are_refused_rather_than_forgotten(struct kunit *test)
 {
-	EXPECT_CREATE(-EOPNOTSUPP, p.freeze = unused_freeze);
-	EXPECT_CREATE(-EOPNOTSUPP, p.thaw = unused_thaw);
+	KUNIT_EXPECT_CREATE(-EOPNOTSUPP, p.freeze = unused_freeze);
+	KUNIT_EXPECT_CREATE(-EOPNOTSUPP, p.thaw = unused_thaw);
 }
 
 static void later_params_are_taken_if_they_ask_for_nothing_new(struct kunit *test)
@@ -199,10 +199,10 @@ static void a_live_name_cannot_be_taken_twice(struct kunit *test)
 	struct fixture *f = test->priv;
 	struct dpmgr_client *client = fixture_client(test, f, "client");
 
-	EXPECT_CREATE(-EEXIST);
-	EXPECT_CREATE(0, p.name = "other");
+	KUNIT_EXPECT_CREATE(-EEXIST);
+	KUNIT_EXPECT_CREATE(0, p.name = "other");
 	dpmgr_client_destroy(client);
-	EXPECT_CREATE(0);
+	KUNIT_EXPECT_CREATE(0);
 }
 
 static void a_device_that_reaches_no_range_is_refused(struct kunit *test)
@@ -211,16 +211,16 @@ static void a_device_that_reaches_no_range_is_refused(struct kunit *test)
 	u64 end = dpmgr_range_last(&f->private[0]);
 
 	f->dev->coherent_dma_mask = DMA_BIT_MASK(fls64(f->private[0].start) - 1);
-	EXPECT_CREATE(-EOPNOTSUPP);
+	KUNIT_EXPECT_CREATE(-EOPNOTSUPP);
 	f->streaming_mask = f->dev->coherent_dma_mask;
 	f->dev->coherent_dma_mask = DMA_BIT_MASK(64);
-	EXPECT_CREATE(-EOPNOTSUPP);
+	KUNIT_EXPECT_CREATE(-EOPNOTSUPP);
 	f->streaming_mask = DMA_BIT_MASK(64);
 	f->dev->bus_dma_limit = f->private[0].start;
-	EXPECT_CREATE(-EOPNOTSUPP);
+	KUNIT_EXPECT_CREATE(-EOPNOTSUPP);
 	/* The first range is within reach, the second is not. */
 	f->dev->bus_dma_limit = end;
-	EXPECT_CREATE(0);
+	KUNIT_EXPECT_CREATE(0);
 }
 
 static void a_buffer_is_within_reach_of_its_device(struct kunit *test)
@@ -252,9 +252,9 @@ static void a_device_whose_bus_translates_is_refused(struct kunit *test)
 	struct fixture *f = test->priv;
 
 	f->dev->dma_range_map = map;
-	EXPECT_CREATE(-EOPNOTSUPP);
+	KUNIT_EXPECT_CREATE(-EOPNOTSUPP);
 	f->dev->dma_range_map = NULL;
-	EXPECT_CREATE(0);
+	KUNIT_EXPECT_CREATE(0);
 }
 
 static void a_pending_buffer_out_of_reach_stays_pending(struct kunit *test)
@@ -306,7 +306,7 @@ static void a_devm_client_goes_with_its_device(struct kunit *test)
 	client = devm_dpmgr_client_create(f->mgr, f->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
 	fixture_alloc(test, client, SZ_8K, "parked by devres");
-	EXPECT_CREATE(-EEXIST);
+	KUNIT_EXPECT_CREATE(-EEXIST);
 
 	devres_release_group(f->dev, group);
 	client = fixture_client(test, f, "client");
