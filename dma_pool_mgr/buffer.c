@@ -2,16 +2,19 @@
 /*
  * Buffers: allocated, freed in any context, drained, parked, looked at.
  *
- * dpmgr_free() only marks a buffer and links it into a lock-free list. A worker,
- * or an allocation that would otherwise fail and may sleep, takes the list up
- * and walks each buffer's way back: scrub, put back. Clean pages, handles and
- * tags are there beforehand, so an allocation that may not sleep needs nothing
- * else.
+ * A buffer's way back is: scrub, put back. A small one goes it at once, inside
+ * dpmgr_free(): zeroing a few pages costs less than to have somebody else do it,
+ * and the pages are still in the cache when they are handed out again. A longer
+ * one is only marked and linked into a lock-free list. A worker, or an
+ * allocation that would otherwise fail and may sleep, takes the list up. Clean
+ * pages, handles and tags are there beforehand, so an allocation that may not
+ * sleep needs nothing else.
  *
  * While the manager is frozen, what a generation says about persistent clients
  * must stay true: they get nothing, and what they free stays as it is. An
- * allocation looks at the flag and becomes visible to the walk that saves runs
- * inside one RCU read section; the freeze waits for a grace period in between.
+ * allocation, or a free that puts back, looks at the flag and becomes visible to
+ * the walk that saves runs inside one RCU read section; the freeze waits for a
+ * grace period in between.
  *
  * Handles are never unmapped before the manager is, so a handle that was given
  * up is told from a live one by its state (until it is handed out again, which
@@ -21,12 +24,12 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma_pool_mgr_abi.h>
 #include <linux/export.h>
 #include <linux/gfp.h>
+#include <linux/instruction_pointer.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
@@ -35,7 +38,14 @@
 #include <linux/string.h>
 
 #include "client.h"
+#include "core/export.h"
 #include "pool.h"
+
+/*
+ * A buffer of so many pages is scrubbed by who frees it, perhaps with interrupts
+ * off: some microseconds at most.
+ */
+#define SCRUB_AT_ONCE_PAGES	8
 
 /* What may be asked for; it says whether to sleep, to reclaim and to warn. */
 #define GFP_KNOWN	(GFP_KERNEL | GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN | \
@@ -61,17 +71,17 @@ const char *dpmgr_buf_state_name(enum dpmgr_buf_state state)
  */
 int dpmgr_text_check(const char *text, size_t max_len, char lowest)
 {
-	size_t len, i;
+	size_t i;
 
 	if (!text || !*text)
 		return -EINVAL;
-	len = strnlen(text, max_len + 1);
-	if (len > max_len)
-		return -ENAMETOOLONG;
-	for (i = 0; i < len; i++)
+	for (i = 0; i <= max_len; i++) {
+		if (!text[i])
+			return 0;
 		if (text[i] < lowest || text[i] > '~')
 			return -EINVAL;
-	return 0;
+	}
+	return -ENAMETOOLONG;
 }
 
 /* Add @n to @counter unless that would exceed @limit. */
@@ -115,7 +125,7 @@ static struct dpmgr_tag *tag_get(struct dpmgr_client *client, const char *name)
 	struct dpmgr_tag *tag;
 	struct rb_node *node;
 
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	lockdep_assert_held(&client->buf_lock);
 	node = rb_find(name, &client->tags, compare_tag_name);
 	if (node) {
 		tag = rb_entry(node, struct dpmgr_tag, node);
@@ -148,72 +158,93 @@ static void tag_put(struct dpmgr_client *client, struct dpmgr_tag *tag)
 	dpmgr_stock_put(&client->mgr->tags, tag);
 }
 
-/* Count @nr_pages more against quota and, if persistent, region and module. */
-static int charge(struct dpmgr_client *client, u32 nr_pages)
+/* A run of a persistent client takes room in the state region, and the module. */
+static int charge_run(struct dpmgr_client *client)
 {
-	if (!add_within(&client->nr_pages, nr_pages, client->quota))
-		return -EDQUOT;
 	if (!client->persistent)
 		return 0;
-	if (dpmgr_state_charge(client->mgr, sizeof(struct dpmgr_abi_run))) {
-		atomic64_sub(nr_pages, &client->nr_pages);
+	if (dpmgr_state_charge(client->mgr, sizeof(struct dpmgr_abi_run)))
 		return -ENOSPC;
-	}
 	__module_get(client->mgr->module);
 	return 0;
 }
 
-static void uncharge(struct dpmgr_client *client, u32 nr_pages)
+static void uncharge_run(struct dpmgr_client *client)
 {
-	atomic64_sub(nr_pages, &client->nr_pages);
 	if (!client->persistent)
 		return;
 	dpmgr_state_uncharge(client->mgr, sizeof(struct dpmgr_abi_run));
 	module_put(client->mgr->module);
 }
 
+/* Give the handle its tag, and count its pages. -EDQUOT, -ENOMEM or -ENOSPC. */
+static int charge_client(struct dpmgr_client *client, struct dpmgr_buf *buf,
+			 const char *tag_name)
+{
+	struct dpmgr_tag *tag;
+
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	if (buf->nr_pages > client->quota ||
+	    client->nr_pages > client->quota - buf->nr_pages)
+		return -EDQUOT;
+	tag = tag_get(client, tag_name);
+	if (IS_ERR(tag))
+		return PTR_ERR(tag);
+	client->nr_pages += buf->nr_pages;
+	buf->tag = tag;
+	return 0;
+}
+
 /* A handle with its tag and all charges, but no pages yet. */
 static struct dpmgr_buf *buf_create(struct dpmgr_client *client, u32 nr_pages,
 				    u16 slack, const char *tag_name)
 {
-	struct dpmgr_tag *tag;
 	struct dpmgr_buf *buf;
 	int ret;
 
-	ret = charge(client, nr_pages);
+	ret = charge_run(client);
 	if (ret)
 		return ERR_PTR(ret);
-	tag = tag_get(client, tag_name);
-	if (IS_ERR(tag)) {
-		uncharge(client, nr_pages);
-		return ERR_CAST(tag);
-	}
+	ret = -ENOMEM;
 	buf = dpmgr_stock_get(&client->mgr->handles);
-	if (!buf) {
-		scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
-			tag_put(client, tag);
-		uncharge(client, nr_pages);
-		return ERR_PTR(-ENOMEM);
-	}
-	buf->client = client;
-	buf->tag = tag;
+	if (!buf)
+		goto no_handle;
 	buf->nr_pages = nr_pages;
 	buf->slack = slack;
+	ret = charge_client(client, buf, tag_name);
+	if (ret)
+		goto no_tag;
+	WRITE_ONCE(buf->client, client);
 	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
 	return buf;
+
+no_tag:
+	dpmgr_stock_put(&client->mgr->handles, buf);
+no_handle:
+	uncharge_run(client);
+	return ERR_PTR(ret);
 }
 
-/* Undo buf_create(). */
-static void buf_discard(struct dpmgr_buf *buf)
+/*
+ * Undo buf_create(), and buf_attach() if that was called. Nothing of the client
+ * may be touched afterwards.
+ */
+static void buf_discard(struct dpmgr_buf *buf, bool attached)
 {
 	struct dpmgr_client *client = buf->client;
 	struct dpmgr *mgr = client->mgr;
 
-	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
+	uncharge_run(client);
+	scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
+		client->nr_pages -= buf->nr_pages;
 		tag_put(client, buf->tag);
-	uncharge(client, buf->nr_pages);
-	buf->client = NULL;
-	WRITE_ONCE(buf->state, DPMGR_BUF_UNUSED);
+		WRITE_ONCE(buf->state, DPMGR_BUF_UNUSED);
+		WRITE_ONCE(buf->client, NULL);
+		if (attached) {
+			list_del(&buf->link);
+			client->nr_bufs--;
+		}
+	}
 	dpmgr_stock_put(&mgr->handles, buf);
 }
 
@@ -232,22 +263,17 @@ static void buf_attach(struct dpmgr_buf *buf, u64 base_pfn,
 	WRITE_ONCE(buf->state, state);
 }
 
+/* Context: any but NMI for up to SCRUB_AT_ONCE_PAGES, may sleep for more. */
 static void put_back(struct dpmgr_buf *buf)
 {
-	struct dpmgr_client *client = buf->client;
 	struct dpmgr_page_run run = {
 		.base_pfn = buf->base_pfn,
 		.nr_pages = buf->nr_pages,
 		.owner = buf,
 	};
 
-	if (WARN_ON_ONCE(dpmgr_pool_put(client->pool, &run)))
-		return;
-	scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
-		list_del(&buf->link);
-		client->nr_bufs--;
-	}
-	buf_discard(buf);
+	if (!WARN_ON_ONCE(dpmgr_pool_put(buf->client->pool, &run)))
+		buf_discard(buf, true);
 }
 
 /**
@@ -269,7 +295,7 @@ void dpmgr_drain(struct dpmgr *mgr)
 			put_back(buf);
 	}
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_drain);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_drain);
 
 /* Context: may sleep. */
 void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp)
@@ -302,8 +328,17 @@ void dpmgr_buf_drain_later(struct dpmgr_buf *buf)
 struct alloc_args {
 	struct dpmgr_page_request request;
 	u16 slack;
+	bool search;
 	const char *tag;
 };
+
+static int take_pages(struct dpmgr_pool *pool, const struct alloc_args *args,
+		      struct dpmgr_buf *buf, struct dpmgr_page_run *run)
+{
+	if (unlikely(args->search))
+		return dpmgr_pages_search(&pool->pages, &args->request, buf, run);
+	return dpmgr_pages_take(&pool->pages, &args->request, buf, run);
+}
 
 /*
  * One attempt, which neither sleeps nor waits. -EAGAIN if there is no clean run
@@ -323,17 +358,20 @@ static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 			 args->tag);
 	if (IS_ERR(buf))
 		return buf;
-	if (dpmgr_pages_take(&client->pool->pages, &args->request, buf, &run)) {
-		buf_discard(buf);
+	if (take_pages(client->pool, args, buf, &run)) {
+		buf_discard(buf, false);
 		return ERR_PTR(-EAGAIN);
 	}
 	buf_attach(buf, run.base_pfn, &client->bufs, DPMGR_BUF_LIVE);
 	return buf;
 }
 
-/* Nothing was to be had at once: put back what was freed, scrub what is dirty. */
+/*
+ * Nothing was to be had at once: put back what was freed, scrub what is dirty,
+ * and in the end look at every single run.
+ */
 static struct dpmgr_buf *alloc_under_pressure(struct dpmgr_client *client,
-					      const struct alloc_args *args)
+					      struct alloc_args *args)
 {
 	struct dpmgr_buf *buf;
 	bool more;
@@ -344,13 +382,14 @@ static struct dpmgr_buf *alloc_under_pressure(struct dpmgr_client *client,
 		return buf;
 	do {
 		more = dpmgr_pool_scrub(client->pool);
+		args->search = !more;
 		buf = try_alloc(client, args);
 	} while (buf == ERR_PTR(-EAGAIN) && more);
 	return buf == ERR_PTR(-EAGAIN) ? ERR_PTR(-ENOSPC) : buf;
 }
 
 static struct dpmgr_buf *alloc_blocking(struct dpmgr_client *client,
-					const struct alloc_args *args, gfp_t gfp)
+					struct alloc_args *args, gfp_t gfp)
 {
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_buf *buf;
@@ -455,18 +494,39 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_alloc, DMA_POOL_MGR);
 
-/* Whether @buf was in state @from; it is in state @to now. */
+/* Whether @buf was in state @from; it is in state @to now, because of @by. */
 bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
-		       enum dpmgr_buf_state to)
+		       enum dpmgr_buf_state to, unsigned long by)
 {
-	return cmpxchg(&buf->state, from, to) == from;
+	if (cmpxchg(&buf->state, from, to) != from)
+		return false;
+	WRITE_ONCE(buf->given_up_by, (void *)by);
+	return true;
 }
 
-static int report_stale(const struct dpmgr_buf *buf, const char *call)
+/* Both parties: who gives it up now, and who had done so before. */
+static int report_stale(const struct dpmgr_buf *buf, const char *call,
+			unsigned long by)
 {
-	pr_err_ratelimited("%s: %p is not a live buffer: it was freed or parked before\n",
-			   call, buf);
+	pr_err_ratelimited("%s by %pS: not a live buffer, given up before by %pS; it was %u pages at %#llx\n",
+			   call, (void *)by, READ_ONCE(buf->given_up_by),
+			   buf->nr_pages, PFN_PHYS(buf->base_pfn));
 	return -ESTALE;
+}
+
+/* Put a small buffer back, unless a generation may name it. */
+static bool put_back_at_once(struct dpmgr_buf *buf)
+{
+	const struct dpmgr_client *client = buf->client;
+
+	if (buf->nr_pages > SCRUB_AT_ONCE_PAGES)
+		return false;
+	/* Whoever freezes waits for us. */
+	guard(rcu)();
+	if (client->persistent && READ_ONCE(client->mgr->frozen))
+		return false;
+	put_back(buf);
+	return true;
 }
 
 /**
@@ -474,18 +534,20 @@ static int report_stale(const struct dpmgr_buf *buf, const char *call)
  * @buf: the buffer, NULL or an ERR_PTR
  *
  * The device must not use the pages any more. They are scrubbed before anyone
- * gets them.
+ * gets them: at once if they are few, by a worker otherwise.
  *
  * Context: any but NMI.
- * Return: 0, or -ESTALE if the handle was given up before: nothing has changed.
+ * Return: 0, or -ESTALE if the handle was given up before: nothing has changed,
+ * and the log names both who did so.
  */
 int dpmgr_free(struct dpmgr_buf *buf)
 {
 	if (IS_ERR_OR_NULL(buf))
 		return 0;
-	if (!dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_DRAINING))
-		return report_stale(buf, "dpmgr_free");
-	dpmgr_buf_drain_later(buf);
+	if (!dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_DRAINING, _RET_IP_))
+		return report_stale(buf, "dpmgr_free", _RET_IP_);
+	if (!put_back_at_once(buf))
+		dpmgr_buf_drain_later(buf);
 	return 0;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_free, DMA_POOL_MGR);
@@ -507,11 +569,12 @@ int dpmgr_buf_park(struct dpmgr_buf *buf)
 
 	if (IS_ERR_OR_NULL(buf))
 		return 0;
-	if (!dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_PARKED))
-		return report_stale(buf, "dpmgr_buf_park");
+	if (!dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_PARKED, _RET_IP_))
+		return report_stale(buf, "dpmgr_buf_park", _RET_IP_);
 	client = buf->client;
 	if (client->persistent)
 		return 0;
+	buf->vaddr = dpmgr_pool_vaddr(client->pool, buf->base_pfn);
 	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
 	dev_err(client->dev,
 		"dma_pool_mgr: %s: only a persistent client's buffers can be parked\n",
@@ -519,6 +582,34 @@ int dpmgr_buf_park(struct dpmgr_buf *buf)
 	return -EINVAL;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_buf_park, DMA_POOL_MGR);
+
+/**
+ * dpmgr_buf_look() - look at the buffer that owns a run
+ * @run: as the allocator has just shown it
+ * @look: called once if the buffer is still there, under its client's lock, so
+ *	that neither goes away nor changes
+ * @arg: passed on
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_buf_look(const struct dpmgr_page_run *run,
+		    void (*look)(const struct dpmgr_buf *buf, void *arg),
+		    void *arg)
+{
+	const struct dpmgr_buf *buf = run->owner;
+	struct dpmgr_client *client;
+
+	/* A handle's memory stays; a client's, for a grace period. */
+	guard(rcu)();
+	client = READ_ONCE(buf->client);
+	if (!client)
+		return;
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	if (READ_ONCE(buf->client) == client && buf->base_pfn == run->base_pfn &&
+	    READ_ONCE(buf->state) >= DPMGR_BUF_LIVE)
+		look(buf, arg);
+}
+DPMGR_EXPORT_FOR_TESTS(dpmgr_buf_look);
 
 /**
  * dpmgr_buf_restore() - make a saved run a pending buffer again
@@ -542,7 +633,7 @@ int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 	if (dpmgr_pages_claim(&client->pool->pages, base_pfn, nr_pages, buf)) {
-		buf_discard(buf);
+		buf_discard(buf, false);
 		return -EBADMSG;
 	}
 	buf_attach(buf, base_pfn, &client->pending, DPMGR_BUF_PENDING);

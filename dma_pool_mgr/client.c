@@ -17,6 +17,7 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
+#include <linux/instruction_pointer.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -85,7 +86,8 @@ static void client_free(struct dpmgr_client *client)
 		dpmgr_state_uncharge(client->mgr,
 				     dpmgr_client_state_bytes(client->name));
 	mutex_destroy(&client->lock);
-	kfree(client);
+	/* See dpmgr_buf_look(). */
+	kfree_rcu(client, rcu);
 }
 
 /* Check @params by themselves. 0, or an errno and the broken rule. */
@@ -162,12 +164,13 @@ static u64 reach(struct device *dev)
 {
 	u64 mask = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 
-	return PHYS_PFN(min_not_zero(mask, dev->coherent_dma_mask)) + 1;
+	mask = min_not_zero(mask, dev->coherent_dma_mask);
+	return PHYS_PFN(mask) + (offset_in_page(mask) == ~PAGE_MASK);
 }
 
 /*
  * A buffer's DMA address is its physical one: the device must be able to use
- * that, and some range must lie within its reach.
+ * that, and some page must lie within its reach.
  */
 static int check_device(struct device *dev, const struct dpmgr_pool *pool,
 			const struct dpmgr_client_params *params, u64 *end_pfn,
@@ -190,7 +193,7 @@ static int check_device(struct device *dev, const struct dpmgr_pool *pool,
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -ENODEV;
 	request.end_pfn = reach(dev);
-	*rule = "no range of the pool lies wholly within the device's DMA mask";
+	*rule = "no page of the pool lies within the device's DMA mask";
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -EOPNOTSUPP;
 	*end_pfn = request.end_pfn;
@@ -323,7 +326,7 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_create, DMA_POOL_MGR);
  * to the next client of its name, others for good. Returns whether there was
  * anything.
  */
-static bool give_up_some(struct dpmgr_client *client)
+static bool give_up_some(struct dpmgr_client *client, unsigned long by)
 {
 	unsigned int i;
 
@@ -336,14 +339,16 @@ static bool give_up_some(struct dpmgr_client *client)
 		if (!buf)
 			break;
 		if (client->persistent &&
-		    (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_PENDING) ||
+		    (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_PENDING,
+				       by) ||
 		     dpmgr_buf_give_up(buf, DPMGR_BUF_PARKED,
-				       DPMGR_BUF_PENDING))) {
+				       DPMGR_BUF_PENDING, by))) {
 			list_move_tail(&buf->link, &client->pending);
 			client->nr_pending++;
 			continue;
 		}
-		if (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_DRAINING))
+		if (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_DRAINING,
+				      by))
 			dpmgr_buf_drain_later(buf);
 		list_move_tail(&buf->link, &client->leaving);
 	}
@@ -370,7 +375,7 @@ void dpmgr_client_destroy(struct dpmgr_client *client)
 	dev = client->dev;
 
 	scoped_guard(mutex, &client->lock)
-		while (give_up_some(client))
+		while (give_up_some(client, _RET_IP_))
 			cond_resched();
 	dpmgr_drain(mgr);
 
@@ -428,6 +433,7 @@ static struct dpmgr_buf *retrieve(struct dpmgr_client *client,
 		return ERR_PTR(-EOPNOTSUPP);
 	list_move_tail(&buf->link, &client->bufs);
 	client->nr_pending--;
+	buf->vaddr = dpmgr_pool_vaddr(client->pool, buf->base_pfn);
 	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
 	return buf;
 }

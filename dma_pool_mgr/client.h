@@ -15,6 +15,8 @@
 
 #include "dpmgr.h"
 
+struct dpmgr_page_run;
+
 /**
  * enum dpmgr_buf_state - what a buffer is, and who may change that
  * @DPMGR_BUF_UNUSED: in stock; a driver that still has it has a stale handle
@@ -43,7 +45,8 @@ enum dpmgr_buf_state {
  * @draining: on the manager's list of that name
  * @client: whose it is
  * @tag: for whom it is
- * @vaddr: where the CPU finds it
+ * @vaddr: where the CPU finds it, while live
+ * @given_up_by: once it isn't: by which code
  * @base_pfn: first page
  * @nr_pages: length
  * @slack: bytes of the last page beyond the size that was asked for
@@ -54,7 +57,10 @@ struct dpmgr_buf {
 	struct llist_node draining;
 	struct dpmgr_client *client;
 	struct dpmgr_tag *tag;
-	void *vaddr;
+	union {
+		void *vaddr;
+		void *given_up_by;
+	};
 	u64 base_pfn;
 	u32 nr_pages;
 	u16 slack;
@@ -96,7 +102,7 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @node_id: preferred NUMA node
  * @end_pfn: the device reaches pages below this one
  * @quota: most pages that it may hold
- * @nr_pages: pages that it holds, in any state
+ * @rcu: to free it
  * @lock: orders retrieve, finish and destroy
  * @finished: nothing can be retrieved any more. @lock
  * @saved_name: where the generation being written holds @name; servicing's
@@ -107,6 +113,7 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @pending: buffers to retrieve, in the order they come in
  * @leaving: draining buffers of a client that is being destroyed
  * @tags: struct dpmgr_tag by name
+ * @nr_pages: pages that it holds, in any state
  * @nr_bufs: length of all three lists
  * @nr_pending: length of @pending
  *
@@ -124,7 +131,7 @@ struct dpmgr_client {
 	int node_id;
 	u64 end_pfn;
 	u64 quota;
-	atomic64_t nr_pages;
+	struct rcu_head rcu;
 
 	struct mutex lock;	/* see above */
 	bool finished;
@@ -136,6 +143,7 @@ struct dpmgr_client {
 	struct list_head pending;
 	struct list_head leaving;
 	struct rb_root tags;
+	u64 nr_pages;
 	u32 nr_bufs;
 	u32 nr_pending;
 };
@@ -152,7 +160,10 @@ void dpmgr_clients_freeze(struct dpmgr *mgr);
 int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
 		      u16 slack, const char *tag);
 bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
-		       enum dpmgr_buf_state to);
+		       enum dpmgr_buf_state to, unsigned long by);
+void dpmgr_buf_look(const struct dpmgr_page_run *run,
+		    void (*look)(const struct dpmgr_buf *buf, void *arg),
+		    void *arg);
 void dpmgr_buf_drain_later(struct dpmgr_buf *buf);
 void dpmgr_drain(struct dpmgr *mgr);
 void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp);

@@ -7,19 +7,18 @@
  * at one moment, and everything that was there all the while has its line.
  *
  * Locking: clients and state hold the manager's lock while they are printed;
- * buffers copies one run at a time under its range's lock.
+ * buffers copies one buffer at a time under its client's lock.
  */
-#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
 #include <linux/device.h>
-#include <linux/export.h>
 #include <linux/pfn.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "client.h"
+#include "core/export.h"
 #include "debugfs.h"
 #include "pool.h"
 #include "servicing.h"
@@ -29,9 +28,10 @@ static int pools_show(struct seq_file *m, void *unused)
 	struct dpmgr *mgr = m->private;
 	unsigned int v, i;
 
-	seq_printf(m, "%-8s %-18s %-18s %4s %-10s %10s %10s %10s %10s %10s %8s\n",
+	seq_printf(m, "%-8s %-18s %-18s %4s %-10s %10s %10s %10s %10s %10s %8s %10s %11s %8s %10s %13s\n",
 		   "pool", "start", "end", "node", "survives", "pages", "free",
-		   "dirty", "used", "used_max", "runs");
+		   "dirty", "used", "used_max", "runs", "parked", "quarantined",
+		   "freeruns", "largest", "fragmentation");
 	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
 		struct dpmgr_pool *pool = mgr->pools[v];
 
@@ -41,13 +41,16 @@ static int pools_show(struct seq_file *m, void *unused)
 
 			dpmgr_pages_info(&pool->pages, i, &info);
 			dpmgr_pages_count(&pool->pages, i, &counts);
-			seq_printf(m, "%-8s %#018llx %#018llx %4d %-10s %10llu %10llu %10llu %10llu %10llu %8llu\n",
+			seq_printf(m, "%-8s %#018llx %#018llx %4d %-10s %10llu %10llu %10llu %10llu %10llu %8llu %10llu %11llu %8llu %10llu %13u\n",
 				   dpmgr_visibility_name(v),
 				   PFN_PHYS(info.base_pfn),
 				   PFN_PHYS(info.base_pfn + info.nr_pages) - 1,
 				   info.node, info.persistent ? "kexec" : "nothing",
 				   counts.total, counts.free, counts.dirty,
-				   counts.used, counts.used_max, counts.runs);
+				   counts.used, counts.used_max, counts.runs,
+				   counts.parked, counts.quarantined,
+				   counts.free_runs, counts.largest,
+				   counts.fragmentation);
 		}
 	}
 	return 0;
@@ -67,8 +70,10 @@ static int clients_show(struct seq_file *m, void *unused)
 		struct dpmgr_client *client =
 			rb_entry(node, struct dpmgr_client, node);
 		u32 nr_bufs, nr_pending;
+		u64 nr_pages;
 
 		scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
+			nr_pages = client->nr_pages;
 			nr_bufs = client->nr_bufs;
 			nr_pending = client->nr_pending;
 		}
@@ -77,8 +82,7 @@ static int clients_show(struct seq_file *m, void *unused)
 			   dpmgr_visibility_name(client->visibility),
 			   client->lower_vtl == DPMGR_LOWER_VTL_VTL0 ? "vtl0" : "any",
 			   client->persistent ? "yes" : "no",
-			   (u64)atomic64_read(&client->nr_pages), nr_bufs,
-			   nr_pending,
+			   nr_pages, nr_bufs, nr_pending,
 			   client->dev ? dev_name(client->dev) : "-",
 			   client->name);
 	}
@@ -95,6 +99,7 @@ struct buffer_line {
 	u64 base_pfn;
 	u32 nr_pages;
 	u64 size;
+	bool found;
 	enum dpmgr_visibility visibility;
 	enum dpmgr_buf_state state;
 	char client[DPMGR_NAME_MAX + 1];
@@ -103,18 +108,33 @@ struct buffer_line {
 
 #define POOL_SHIFT	53
 
-/* Called under a range's raw lock, which keeps the owner where it is. */
-static void copy_buffer(const struct dpmgr_page_run *run, void *arg)
+static void copy_buffer(const struct dpmgr_buf *buf, void *arg)
 {
-	const struct dpmgr_buf *buf = run->owner;
 	struct buffer_line *line = arg;
 
-	line->base_pfn = run->base_pfn;
-	line->nr_pages = run->nr_pages;
-	line->size = PFN_PHYS((u64)run->nr_pages) - buf->slack;
+	line->found = true;
+	line->base_pfn = buf->base_pfn;
+	line->nr_pages = buf->nr_pages;
+	line->size = PFN_PHYS((u64)buf->nr_pages) - buf->slack;
 	line->state = READ_ONCE(buf->state);
 	strscpy(line->client, buf->client->name);
 	strscpy(line->tag, buf->tag->name);
+}
+
+/* The first buffer at or above @pfn. */
+static bool buffers_next_of(struct dpmgr_pool *pool, u64 pfn,
+			    struct buffer_line *line)
+{
+	struct dpmgr_page_run run;
+
+	line->found = false;
+	while (!line->found &&
+	       dpmgr_pages_next(&pool->pages, pfn, U64_MAX, DPMGR_PAGE_USED,
+				&run)) {
+		dpmgr_buf_look(&run, copy_buffer, line);
+		pfn = run.base_pfn + run.nr_pages;
+	}
+	return line->found;
 }
 
 static void *buffers_find(struct seq_file *m, loff_t *pos)
@@ -126,15 +146,11 @@ static void *buffers_find(struct seq_file *m, loff_t *pos)
 	for (; v < DPMGR_VISIBILITIES; v++, pfn = 0) {
 		struct dpmgr_pool *pool = line->mgr->pools[v];
 
-		if (!pool)
+		if (!pool || !buffers_next_of(pool, pfn, line))
 			continue;
 		line->visibility = v;
-		pfn = dpmgr_pages_visit(&pool->pages, pfn, U64_MAX, copy_buffer,
-					line);
-		if (pfn != U64_MAX) {
-			*pos = ((u64)v << POOL_SHIFT) + line->base_pfn + 1;
-			return line;
-		}
+		*pos = ((u64)v << POOL_SHIFT) + line->base_pfn + 1;
+		return line;
 	}
 	return NULL;
 }
@@ -243,11 +259,11 @@ void dpmgr_debugfs_create(struct dpmgr *mgr, const char *name)
 	debugfs_create_file("buffers", 0400, mgr->debugfs, mgr, &buffers_fops);
 	debugfs_create_file("state", 0400, mgr->debugfs, mgr, &state_fops);
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_debugfs_create);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_debugfs_create);
 
 /* Context: may sleep; waits for readers. */
 void dpmgr_debugfs_remove(struct dpmgr *mgr)
 {
 	debugfs_remove_recursive(mgr->debugfs);
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_debugfs_remove);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_debugfs_remove);

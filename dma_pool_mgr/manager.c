@@ -9,14 +9,13 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <kunit/visibility.h>
 #include <linux/err.h>
-#include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
 
 #include "client.h"
+#include "core/export.h"
 #include "manager.h"
 #include "pool.h"
 #include "servicing.h"
@@ -172,7 +171,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 			dpmgr_pool_start_scrubbing(mgr->pools[v]);
 	return mgr;
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_create);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_create);
 
 /**
  * dpmgr_destroy() - take a manager apart
@@ -194,4 +193,4 @@ void dpmgr_destroy(struct dpmgr *mgr)
 	mutex_destroy(&mgr->lock);
 	kfree(mgr);
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_destroy);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_destroy);

@@ -33,14 +33,16 @@ struct dpmgr_mapping {
  * @map: claim @mapping's range and map it; 0, or an errno with the broken rule
  * @unmap: undo @map
  * @node: NUMA node of an address, or NUMA_NO_NODE
+ * @keep_contents: for benchmarks only: pages are never zeroed
  *
- * All may sleep.
+ * All functions may sleep.
  */
 struct dpmgr_mapping_ops {
 	u64 (*last_addr)(void);
 	int (*map)(struct dpmgr_mapping *mapping, const char **rule);
 	void (*unmap)(struct dpmgr_mapping *mapping);
 	int (*node)(u64 start);
+	bool keep_contents;
 };
 
 extern const struct dpmgr_mapping_ops dpmgr_mapping_reserved;

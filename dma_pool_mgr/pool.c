@@ -15,10 +15,8 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
-#include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/printk.h>
@@ -27,10 +25,14 @@
 #include <linux/sort.h>
 #include <linux/string.h>
 
+#include "core/export.h"
 #include "pool.h"
 
 /* Dirty pages that are scrubbed at a time. */
 #define SCRUB_PAGES	((u32)(SZ_4M >> PAGE_SHIFT))
+
+/* Pages that are zeroed at a stretch. */
+#define RESCHED_PAGES	((u32)(SZ_64K >> PAGE_SHIFT))
 
 const char *dpmgr_visibility_name(enum dpmgr_visibility visibility)
 {
@@ -53,16 +55,38 @@ static void scrub(const struct dpmgr_pool *pool,
 		  const struct dpmgr_page_run *run)
 {
 	void *vaddr = dpmgr_pool_vaddr(pool, run->base_pfn);
-	size_t left = (size_t)run->nr_pages << PAGE_SHIFT;
+	u32 i;
 
-	while (left) {
-		size_t step = min_t(size_t, left, SZ_64K);
-
-		memset(vaddr, 0, step);
-		vaddr += step;
-		left -= step;
-		cond_resched();
+	if (pool->ops->keep_contents)
+		return;
+	for (i = 0; i < run->nr_pages; i++) {
+		clear_page(vaddr + ((size_t)i << PAGE_SHIFT));
+		if (i % RESCHED_PAGES == RESCHED_PAGES - 1)
+			cond_resched();
 	}
+}
+
+/* What was to be freed, and what is there instead. */
+static int report_bad_put(struct dpmgr_pool *pool,
+			  const struct dpmgr_page_run *run)
+{
+	static const char * const states[] = {
+		[DPMGR_PAGE_INSIDE] = "not the pool's",
+		[DPMGR_PAGE_FREE] = "free",
+		[DPMGR_PAGE_DIRTY] = "dirty",
+		[DPMGR_PAGE_PARKED] = "free, in a CPU's front",
+		[DPMGR_PAGE_USED] = "allocated",
+		[DPMGR_PAGE_QUARANTINED] = "quarantined",
+	};
+	enum dpmgr_page_state state;
+	struct dpmgr_page_run there;
+
+	state = dpmgr_pages_look(&pool->pages, run->base_pfn, &there);
+	pr_err("%s pool: %u pages at %#llx can't be freed by %p: %u pages at %#llx are %s, owner %p\n",
+	       dpmgr_visibility_name(pool->visibility), run->nr_pages,
+	       PFN_PHYS(run->base_pfn), run->owner, there.nr_pages,
+	       PFN_PHYS(there.base_pfn), states[state], there.owner);
+	return -EINVAL;
 }
 
 /**
@@ -70,18 +94,19 @@ static void scrub(const struct dpmgr_pool *pool,
  * @pool: the pool
  * @run: as it was allocated
  *
- * Context: may sleep.
+ * Context: any but NMI for fewer than RESCHED_PAGES, may sleep for more.
  * Return: 0, or -EINVAL if the run is not allocated like that: nothing has
- * changed.
+ * changed, and the log says so.
  */
 int dpmgr_pool_put(struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
 {
 	if (dpmgr_pages_owner(&pool->pages, run->base_pfn, run->nr_pages) !=
 	    run->owner)
-		return -EINVAL;
+		return report_bad_put(pool, run);
 	scrub(pool, run);
 	return dpmgr_pages_put(&pool->pages, run);
 }
+DPMGR_EXPORT_FOR_TESTS(dpmgr_pool_put);
 
 /**
  * dpmgr_pool_scrub() - make some dirty pages allocatable
@@ -103,7 +128,7 @@ bool dpmgr_pool_scrub(struct dpmgr_pool *pool)
 	WARN_ON_ONCE(dpmgr_pages_put(&pool->pages, &run));
 	return true;
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_pool_scrub);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_pool_scrub);
 
 static void scrub_work(struct work_struct *work)
 {
@@ -168,7 +193,7 @@ static int init_pages(struct dpmgr_pool *pool, unsigned int nr_ranges)
 			.persistent = !range->name[0],
 		};
 	}
-	ret = dpmgr_pages_init(&pool->pages, infos, nr_ranges);
+	ret = dpmgr_pages_init(&pool->pages, infos, nr_ranges, true);
 	kfree(infos);
 	return ret;
 }

@@ -20,10 +20,8 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
-#include <linux/export.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
@@ -34,6 +32,7 @@
 #include <linux/vmalloc.h>
 
 #include "client.h"
+#include "core/export.h"
 #include "pool.h"
 #include "servicing.h"
 
@@ -377,10 +376,8 @@ struct run_saver {
 	u64 nr_runs;
 };
 
-/* Called under a range's raw lock. */
-static void save_run(const struct dpmgr_page_run *run, void *arg)
+static void save_run(const struct dpmgr_buf *buf, void *arg)
 {
-	const struct dpmgr_buf *buf = run->owner;
 	struct run_saver *saver = arg;
 	struct dpmgr_abi_run saved;
 
@@ -394,8 +391,8 @@ static void save_run(const struct dpmgr_page_run *run, void *arg)
 	     state != DPMGR_BUF_PENDING))
 		return;
 	saved = (struct dpmgr_abi_run){
-		.base_pfn = cpu_to_le64(run->base_pfn),
-		.nr_pages = cpu_to_le32(run->nr_pages),
+		.base_pfn = cpu_to_le64(buf->base_pfn),
+		.nr_pages = cpu_to_le32(buf->nr_pages),
 		.client = cpu_to_le32(buf->client->saved_index),
 		.tag = cpu_to_le32(buf->tag->saved_at),
 		.slack = cpu_to_le16(buf->slack),
@@ -408,15 +405,18 @@ static u64 save_runs(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
 {
 	struct run_saver saver = { .writer = writer };
 	struct dpmgr_page_range_info info;
+	struct dpmgr_page_run run;
 	struct dpmgr_pool *pool;
 	u64 pfn = 0, end;
 
 	dpmgr_state_begin(writer, DPMGR_ABI_RUNS);
 	while ((pool = next_range(mgr, pfn, &info))) {
 		end = info.base_pfn + info.nr_pages;
-		for (pfn = info.base_pfn; pfn < end;)
-			pfn = dpmgr_pages_visit(&pool->pages, pfn, end,
-						save_run, &saver);
+		for (pfn = info.base_pfn;
+		     dpmgr_pages_next(&pool->pages, pfn, end, DPMGR_PAGE_USED,
+				      &run);
+		     pfn = run.base_pfn + run.nr_pages)
+			dpmgr_buf_look(&run, save_run, &saver);
 		pfn = end;
 	}
 	dpmgr_state_end(writer);
@@ -466,7 +466,7 @@ int dpmgr_servicing_save(struct dpmgr *mgr)
 		ktime_us_delta(ktime_get(), start));
 	return 0;
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_save);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_servicing_save);
 
 /*
  * What kernel_kexec() says. So can root with reboot(2), though devices are reset
@@ -497,7 +497,7 @@ void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 	    atomic64_read(&mgr->state_used))
 		dpmgr_region_poison(mgr->region->mapping.vaddr);
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_prepare);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_servicing_prepare);
 
 /**
  * dpmgr_servicing_reboot() - this kernel ends
@@ -518,4 +518,4 @@ void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 	}
 	pr_info("not a kexec: nothing is saved\n");
 }
-EXPORT_SYMBOL_IF_KUNIT(dpmgr_servicing_reboot);
+DPMGR_EXPORT_FOR_TESTS(dpmgr_servicing_reboot);

@@ -13,39 +13,34 @@
  */
 #include <linux/build_bug.h>
 #include <linux/cleanup.h>
-#include <linux/slab.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
 
 #include "stock.h"
 
-struct chunk {
-	struct list_head link;
-	u8 objects[] __aligned(DPMGR_STOCK_OBJECT_SIZE);
-};
-
-#define CHUNK_OBJECTS	\
-	((PAGE_SIZE - sizeof(struct chunk)) / DPMGR_STOCK_OBJECT_SIZE)
+#define PAGE_OBJECTS	(PAGE_SIZE / DPMGR_STOCK_OBJECT_SIZE)
 
 /* The stock is usable, and empty. */
 void dpmgr_stock_init(struct dpmgr_stock *stock)
 {
 	raw_spin_lock_init(&stock->lock);
 	INIT_LIST_HEAD(&stock->objects);
-	INIT_LIST_HEAD(&stock->chunks);
+	INIT_LIST_HEAD(&stock->pages);
 	stock->nr_objects = 0;
 }
 
 /* Frees all objects, in stock or not. Context: may sleep. */
 void dpmgr_stock_destroy(struct dpmgr_stock *stock)
 {
-	struct chunk *chunk, *next;
+	struct page *page, *next;
 
-	list_for_each_entry_safe(chunk, next, &stock->chunks, link)
-		kfree(chunk);
+	list_for_each_entry_safe(page, next, &stock->pages, lru)
+		__free_page(page);
 	dpmgr_stock_init(stock);
 }
 
 /**
- * dpmgr_stock_refill() - add about sixty objects, all zero
+ * dpmgr_stock_refill() - add a page of objects, all zero
  * @stock: the stock
  * @gfp: for their memory; must allow blocking
  *
@@ -54,21 +49,20 @@ void dpmgr_stock_destroy(struct dpmgr_stock *stock)
  */
 int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp)
 {
-	struct chunk *chunk;
+	struct page *page;
 	unsigned int i;
 
-	static_assert(DPMGR_STOCK_LOW < CHUNK_OBJECTS);
-	chunk = kzalloc(PAGE_SIZE, gfp);
-	if (!chunk)
+	static_assert(DPMGR_STOCK_LOW < PAGE_OBJECTS);
+	page = alloc_page(gfp | __GFP_ZERO);
+	if (!page)
 		return -ENOMEM;
 
 	guard(raw_spinlock_irqsave)(&stock->lock);
-	list_add(&chunk->link, &stock->chunks);
-	for (i = 0; i < CHUNK_OBJECTS; i++)
-		list_add_tail((struct list_head *)
-			      &chunk->objects[i * DPMGR_STOCK_OBJECT_SIZE],
+	list_add(&page->lru, &stock->pages);
+	for (i = 0; i < PAGE_OBJECTS; i++)
+		list_add_tail(page_address(page) + i * DPMGR_STOCK_OBJECT_SIZE,
 			      &stock->objects);
-	stock->nr_objects += CHUNK_OBJECTS;
+	stock->nr_objects += PAGE_OBJECTS;
 	return 0;
 }
 

@@ -18,13 +18,13 @@
  * struct dpmgr_stock - a stock
  * @lock: protects all below
  * @objects: those in stock, longest unused first
- * @chunks: memory they come from
+ * @pages: where they are, linked by their lru
  * @nr_objects: length of @objects
  */
 struct dpmgr_stock {
 	raw_spinlock_t lock;
 	struct list_head objects;
-	struct list_head chunks;
+	struct list_head pages;
 	unsigned int nr_objects;
 };
 

@@ -7,16 +7,27 @@
 
 #include <linux/types.h>
 
+struct dpmgr_page_front;
 struct dpmgr_page_range;
 
 /**
  * struct dpmgr_pages - a page allocator
  * @nr_ranges: entries in @ranges
- * @ranges: in ascending address order; fixed after dpmgr_pages_init()
+ * @ranges: in ascending address order
+ * @nr_pages: of all ranges
+ * @has_volatile: there is a range that does not survive a kexec
+ * @front_pages: most pages in one CPU's front
+ * @fronts: per CPU; NULL if there are none
+ *
+ * Nothing in it changes after dpmgr_pages_init().
  */
 struct dpmgr_pages {
 	unsigned int nr_ranges;
 	struct dpmgr_page_range **ranges;
+	u64 nr_pages;
+	bool has_volatile;
+	u32 front_pages;
+	struct dpmgr_page_front __percpu *fronts;
 };
 
 /**
@@ -36,25 +47,49 @@ struct dpmgr_page_range_info {
 /* Pages are numbered with 32 bits inside a range; the last number is "none". */
 #define DPMGR_PAGES_MAX		((u64)U32_MAX - 1)
 
+/* Ranges are numbered with 16 bits. */
+#define DPMGR_PAGE_RANGES_MAX	((unsigned int)U16_MAX)
+
 /**
  * struct dpmgr_page_request - what an allocation asks for
- * @nr_pages: length of the run
+ * @nr_pages: length of the run, not 0
+ * @align_order: the run's first page is to be a multiple of 2^@align_order; 31
+ *	at most
  * @node: preferred node, or NUMA_NO_NODE
  * @persistent: only ranges that survive a kexec will do
- * @end_pfn: only ranges that end at or below this page will do
+ * @end_pfn: the run is to end at or below this page
  */
 struct dpmgr_page_request {
 	u32 nr_pages;
+	unsigned int align_order;
 	int node;
 	bool persistent;
 	u64 end_pfn;
 };
 
 /**
- * struct dpmgr_page_run - an allocated run
+ * enum dpmgr_page_state - what a run is
+ * @DPMGR_PAGE_INSIDE: a tag's state only: the page is not at an end of its run
+ * @DPMGR_PAGE_FREE: clean, and allocatable at once
+ * @DPMGR_PAGE_DIRTY: never used since its range was added, contents unknown
+ * @DPMGR_PAGE_PARKED: clean, and in a CPU's front: counts as free
+ * @DPMGR_PAGE_USED: allocated
+ * @DPMGR_PAGE_QUARANTINED: never to be allocated again
+ */
+enum dpmgr_page_state {
+	DPMGR_PAGE_INSIDE,
+	DPMGR_PAGE_FREE,
+	DPMGR_PAGE_DIRTY,
+	DPMGR_PAGE_PARKED,
+	DPMGR_PAGE_USED,
+	DPMGR_PAGE_QUARANTINED,
+};
+
+/**
+ * struct dpmgr_page_run - a run of pages
  * @base_pfn: first page
  * @nr_pages: length
- * @owner: as given when it was allocated; NULL for a scrubber's
+ * @owner: if it is used: as given when it was allocated, NULL for a scrubber's
  */
 struct dpmgr_page_run {
 	u64 base_pfn;
@@ -63,42 +98,67 @@ struct dpmgr_page_run {
 };
 
 /**
- * struct dpmgr_page_counts - a snapshot, each field in pages but @runs
+ * struct dpmgr_page_counts - a snapshot of a range, in pages but @runs,
+ *	@free_runs and @fragmentation
  * @total: all pages
- * @free: clean and allocatable at once
+ * @free: clean and allocatable, @parked included
+ * @parked: in the fronts of CPUs
  * @dirty: allocatable once scrubbed, or being scrubbed
  * @used: in runs that have an owner
- * @used_max: the most that @used has ever been
+ * @used_max: the most that @used and @parked have ever been together
+ * @quarantined: never to be allocated again
  * @runs: runs that have an owner
+ * @free_runs: free runs, parked ones not included
+ * @largest: the longest free run, parked ones not included; may be up to 1/32
+ *	too small where very many free runs are about as long
+ * @fragmentation: external fragmentation, in per mille: how much of the free
+ *	pages, parked ones not included, is not in the longest free run
+ *
+ * While others allocate and free, the parked ones are counted a moment before
+ * the rest.
  */
 struct dpmgr_page_counts {
 	u64 total;
 	u64 free;
+	u64 parked;
 	u64 dirty;
 	u64 used;
 	u64 used_max;
+	u64 quarantined;
 	u64 runs;
+	u64 free_runs;
+	u64 largest;
+	u32 fragmentation;
 };
 
 int dpmgr_pages_init(struct dpmgr_pages *pages,
 		     const struct dpmgr_page_range_info *infos,
-		     unsigned int nr_ranges);
+		     unsigned int nr_ranges, bool fronts);
 void dpmgr_pages_destroy(struct dpmgr_pages *pages);
 
 int dpmgr_pages_take(struct dpmgr_pages *pages,
 		     const struct dpmgr_page_request *request, void *owner,
 		     struct dpmgr_page_run *run);
+int dpmgr_pages_search(struct dpmgr_pages *pages,
+		       const struct dpmgr_page_request *request, void *owner,
+		       struct dpmgr_page_run *run);
 int dpmgr_pages_claim(struct dpmgr_pages *pages, u64 base_pfn, u32 nr_pages,
 		      void *owner);
-int dpmgr_pages_put(struct dpmgr_pages *pages,
-		    const struct dpmgr_page_run *run);
 bool dpmgr_pages_take_dirty(struct dpmgr_pages *pages, u32 max_pages,
 			    struct dpmgr_page_run *run);
+int dpmgr_pages_put(struct dpmgr_pages *pages,
+		    const struct dpmgr_page_run *run);
+int dpmgr_pages_quarantine(struct dpmgr_pages *pages,
+			   const struct dpmgr_page_run *run, u64 base_pfn,
+			   u32 nr_pages);
+bool dpmgr_pages_flush(struct dpmgr_pages *pages);
 
-u64 dpmgr_pages_visit(struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn,
-		      void (*visit)(const struct dpmgr_page_run *run, void *arg),
-		      void *arg);
-void *dpmgr_pages_owner(struct dpmgr_pages *pages, u64 base_pfn, u32 nr_pages);
+bool dpmgr_pages_next(struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn,
+		      enum dpmgr_page_state state, struct dpmgr_page_run *run);
+enum dpmgr_page_state dpmgr_pages_look(struct dpmgr_pages *pages, u64 pfn,
+				       struct dpmgr_page_run *run);
+void *dpmgr_pages_owner(const struct dpmgr_pages *pages, u64 base_pfn,
+			u32 nr_pages);
 void dpmgr_pages_count(struct dpmgr_pages *pages, unsigned int range,
 		       struct dpmgr_page_counts *counts);
 void dpmgr_pages_info(const struct dpmgr_pages *pages, unsigned int range,
@@ -107,7 +167,7 @@ int dpmgr_pages_find(const struct dpmgr_pages *pages, u64 pfn);
 u64 dpmgr_pages_largest(const struct dpmgr_pages *pages,
 			const struct dpmgr_page_request *request);
 
-/* For tests: recount everything; NULL, or the invariant that is broken. */
-const char *dpmgr_pages_verify(struct dpmgr_pages *pages);
+/* page_verify.c, for tests */
+const char *dpmgr_pages_verify(struct dpmgr_pages *pages, bool quiet);
 
 #endif /* DPMGR_CORE_PAGE_ALLOC_H */

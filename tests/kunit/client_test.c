@@ -246,6 +246,25 @@ static void a_buffer_is_within_reach_of_its_device(struct kunit *test)
 	dpmgr_client_destroy(client);
 }
 
+static void a_range_that_is_in_reach_in_part_serves_with_that(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u64 middle = f->private[0].start + f->private[0].size / 2;
+	struct dpmgr_client *client;
+	struct dpmgr_buf *buf;
+
+	f->dev->bus_dma_limit = middle - 1;
+	client = fixture_client(test, f, "client");
+	f->dev->bus_dma_limit = 0;
+	buf = fixture_alloc(test, client, f->private[0].size / 2, "half");
+	KUNIT_EXPECT_EQ(test, dpmgr_buf_dma_addr(buf), f->private[0].start);
+	dpmgr_free(buf);
+	buf = dpmgr_alloc(client, f->private[0].size / 2 + 1,
+			  GFP_KERNEL | __GFP_NOWARN, "too much");
+	KUNIT_EXPECT_EQ(test, PTR_ERR(buf), -E2BIG);
+	dpmgr_client_destroy(client);
+}
+
 static void a_device_whose_bus_translates_is_refused(struct kunit *test)
 {
 	static const struct bus_dma_region map[] = { { .size = SZ_1G }, {} };
@@ -328,6 +347,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_live_name_cannot_be_taken_twice),
 	KUNIT_CASE(a_device_that_reaches_no_range_is_refused),
 	KUNIT_CASE(a_buffer_is_within_reach_of_its_device),
+	KUNIT_CASE(a_range_that_is_in_reach_in_part_serves_with_that),
 	KUNIT_CASE(a_device_whose_bus_translates_is_refused),
 	KUNIT_CASE(a_pending_buffer_out_of_reach_stays_pending),
 	KUNIT_CASE(destroying_nothing_is_nothing),

@@ -214,7 +214,7 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 
 		while (dpmgr_pool_scrub(pool))
 			;
-		KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(&pool->pages));
+		KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(&pool->pages, true));
 		KUNIT_EXPECT_EQ(test, fixture_used(pool), 0);
 		for (i = 0; i < pool->nr_mapped; i++) {
 			const struct dpmgr_mapping *m = &pool->mappings[i];
@@ -229,4 +229,4 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 MODULE_DESCRIPTION("KUnit tests for the DMA pool manager");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS(DMA_POOL_MGR);
-MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
+MODULE_IMPORT_NS(DMA_POOL_MGR_INTERNAL);

@@ -143,9 +143,8 @@ static int torture_thread(void *data)
 }
 
 /* Looks at every run again and again, as debugfs and a save do. */
-static void look_at_run(const struct dpmgr_page_run *run, void *arg)
+static void look_at_buffer(const struct dpmgr_buf *buf, void *arg)
 {
-	const struct dpmgr_buf *buf = run->owner;
 	struct torturer *t = arg;
 
 	if (!buf->client || buf->client->mgr != t->f->mgr || !buf->tag)
@@ -160,13 +159,13 @@ static int looking_thread(void *data)
 
 	while (!READ_ONCE(t->stop)) {
 		struct dpmgr_pool *pool = t->f->mgr->pools[DPMGR_PRIVATE];
-		const char *broken = dpmgr_pages_verify(&pool->pages);
-		u64 pfn = 0;
+		const char *broken = dpmgr_pages_verify(&pool->pages, false);
+		struct dpmgr_page_run run = {};
 
 		t->nr_seen = 0;
-		while (pfn != U64_MAX)
-			pfn = dpmgr_pages_visit(&pool->pages, pfn, U64_MAX,
-						look_at_run, t);
+		while (dpmgr_pages_next(&pool->pages, run.base_pfn + run.nr_pages,
+					U64_MAX, DPMGR_PAGE_USED, &run))
+			dpmgr_buf_look(&run, look_at_buffer, t);
 		if (t->nr_seen != NR_STAYING)
 			t->broken = "a walk missed a buffer that was there all the while";
 		if (broken)
@@ -318,7 +317,7 @@ static void a_save_in_full_flight_restores_to_whole_buffers(struct kunit *test)
 	kunit_info(test, "%u buffers held when all had stopped", nr);
 	KUNIT_EXPECT_GT(test, nr, 0);
 	pages = &f->mgr->pools[DPMGR_PRIVATE]->pages;
-	KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(pages));
+	KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(pages, true));
 }
 
 static struct kunit_case cases[] = {

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One range of pages: what page_alloc is made of, and private to it.
+ */
+#ifndef DPMGR_CORE_PAGE_RANGE_H
+#define DPMGR_CORE_PAGE_RANGE_H
+
+#include <linux/bits.h>
+#include <linux/build_bug.h>
+#include <linux/limits.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include "page_alloc.h"
+
+#define SL_BITS		5
+#define SL_COUNT	BIT(SL_BITS)
+#define FL_COUNT	(32 - SL_BITS + 1)
+#define NONE		U32_MAX
+
+/* Runs that are looked at before a lock is let go of for a moment. */
+#define WALK_BATCH	1024
+
+/**
+ * union page_end - what is said at either end of a run
+ * @nr_pages: its length; at the head of a parked run: the next on its list
+ * @state: enum dpmgr_page_state; a parked run's tail says used
+ * @is_tail: this is the last page of a run of two or more
+ * @parked_pages: at the head of a parked run: its length; else 0
+ * @word: all of it
+ */
+union page_end {
+	struct {
+		u32 nr_pages;
+		u8 state;
+		u8 is_tail;
+		u16 parked_pages;
+	};
+	u64 word;
+};
+
+/**
+ * struct page_tag - what is known about a page
+ * @end: valid at both ends of a run; DPMGR_PAGE_INSIDE between them
+ * @prev: free or dirty run's first page: the one before on its list
+ * @next: free or dirty run's first page: the one after on its list
+ * @owner: used run's first page; a parked one keeps its last
+ */
+struct page_tag {
+	union page_end end;
+	union {
+		struct {
+			u32 prev;
+			u32 next;
+		};
+		void *owner;
+	};
+};
+
+static_assert(sizeof(struct page_tag) == 16);
+
+/**
+ * struct dpmgr_page_range - a range
+ * @info: fixed
+ * @tags: one for each page
+ * @lock: protects all below and, but for what page_front.c says, the tags
+ * @nr_free: pages in free runs
+ * @nr_free_runs: free runs
+ * @nr_used: pages in used and parked runs that have or had an owner
+ * @nr_used_max: the most that @nr_used has ever been
+ * @nr_runs: such runs
+ * @nr_quarantined: pages in quarantined runs
+ * @dirty: first of the dirty runs
+ * @cursor: where the last claim ended its walk
+ * @first_level: bit i: second_level[i] is not 0
+ * @second_level: bit j of the ith: classes[i][j] is not empty
+ * @classes: free runs by size
+ */
+struct dpmgr_page_range {
+	struct dpmgr_page_range_info info;
+	struct page_tag *tags;
+
+	raw_spinlock_t lock;
+	u64 nr_free;
+	u64 nr_free_runs;
+	u64 nr_used;
+	u64 nr_used_max;
+	u64 nr_runs;
+	u64 nr_quarantined;
+	u32 dirty;
+	u32 cursor;
+	u32 first_level;
+	u32 second_level[FL_COUNT];
+	u32 classes[FL_COUNT][SL_COUNT];
+};
+
+static_assert(sizeof(struct dpmgr_page_range) <= 4096);
+
+static inline bool page_is_head(const struct dpmgr_page_range *range, u32 index)
+{
+	const union page_end *end = &range->tags[index].end;
+
+	return end->state != DPMGR_PAGE_INSIDE && !end->is_tail;
+}
+
+static inline union page_end page_head(u32 nr_pages, enum dpmgr_page_state state)
+{
+	return (union page_end){ .nr_pages = nr_pages, .state = state };
+}
+
+static inline union page_end page_parked(u32 nr_pages, u32 next)
+{
+	return (union page_end){
+		.nr_pages = next,
+		.state = DPMGR_PAGE_PARKED,
+		.parked_pages = nr_pages,
+	};
+}
+
+static inline u32 page_length(union page_end end)
+{
+	return end.state == DPMGR_PAGE_PARKED ? end.parked_pages : end.nr_pages;
+}
+
+static inline u64 page_end_pfn(const struct dpmgr_page_range *range)
+{
+	return range->info.base_pfn + range->info.nr_pages;
+}
+
+struct dpmgr_page_range *
+dpmgr_page_range_create(const struct dpmgr_page_range_info *info);
+void dpmgr_page_range_destroy(struct dpmgr_page_range *range);
+
+bool dpmgr_page_range_take(struct dpmgr_page_range *range,
+			   const struct dpmgr_page_request *request, void *owner,
+			   struct dpmgr_page_run *run);
+bool dpmgr_page_range_search(struct dpmgr_page_range *range,
+			     const struct dpmgr_page_request *request,
+			     void *owner, struct dpmgr_page_run *run);
+u32 dpmgr_page_range_park(struct dpmgr_page_range *range, u32 nr_pages,
+			  unsigned int count, u32 *list);
+void dpmgr_page_range_unpark(struct dpmgr_page_range *range, u32 list);
+bool dpmgr_page_range_take_dirty(struct dpmgr_page_range *range, u32 max_pages,
+				 struct dpmgr_page_run *run);
+int dpmgr_page_range_claim(struct dpmgr_page_range *range, u32 index,
+			   u32 nr_pages, void *owner);
+int dpmgr_page_range_put(struct dpmgr_page_range *range,
+			 const struct dpmgr_page_run *run);
+int dpmgr_page_range_quarantine(struct dpmgr_page_range *range,
+				const struct dpmgr_page_run *run, u32 first,
+				u32 nr_pages);
+bool dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index, u32 end,
+			   enum dpmgr_page_state state,
+			   struct dpmgr_page_run *run);
+void dpmgr_page_range_count(struct dpmgr_page_range *range,
+			    struct dpmgr_page_counts *counts);
+
+/* page_front.c */
+int dpmgr_page_fronts_init(struct dpmgr_pages *pages);
+void dpmgr_page_fronts_destroy(struct dpmgr_pages *pages);
+bool dpmgr_page_front_take(struct dpmgr_pages *pages,
+			   const struct dpmgr_page_request *request, void *owner,
+			   struct dpmgr_page_run *run);
+bool dpmgr_page_front_put(struct dpmgr_pages *pages, unsigned int range,
+			  const struct dpmgr_page_run *run);
+void dpmgr_page_fronts_count(struct dpmgr_pages *pages, unsigned int range,
+			     u64 *nr_pages, u64 *nr_runs);
+
+/* page_alloc.c */
+int dpmgr_page_best_range(const struct dpmgr_pages *pages,
+			  const struct dpmgr_page_request *request);
+
+#endif /* DPMGR_CORE_PAGE_RANGE_H */
