@@ -159,12 +159,18 @@ static const char *domain_rule(const struct iommu_domain *domain)
 	}
 }
 
-/* The page after the last that the device can address, coherently or not. */
-static u64 reach(struct device *dev)
+/*
+ * The page after the last that the device can address, coherently or not, if
+ * @bias is added to the page's address.
+ */
+static u64 reach(struct device *dev, u64 bias)
 {
 	u64 mask = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 
 	mask = min_not_zero(mask, dev->coherent_dma_mask);
+	if (mask < bias)
+		return 0;
+	mask -= bias;
 	return PHYS_PFN(mask) + (offset_in_page(mask) == ~PAGE_MASK);
 }
 
@@ -172,10 +178,11 @@ static u64 reach(struct device *dev)
  * A buffer's DMA address is its physical one: the device must be able to use
  * that, and some page must lie within its reach.
  */
-static int check_device(struct device *dev, const struct dpmgr_pool *pool,
+static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 			const struct dpmgr_client_params *params, u64 *end_pfn,
 			const char **rule)
 {
+	const struct dpmgr_pool *pool = backing->pool;
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 	struct dpmgr_page_request request = {
 		.persistent = params->persistent,
@@ -189,14 +196,16 @@ static int check_device(struct device *dev, const struct dpmgr_pool *pool,
 	*rule = "the device's bus translates DMA addresses";
 	if (dev->dma_range_map)
 		return -EOPNOTSUPP;
+	*end_pfn = reach(dev, pool ? pool->bias : 0);
+	if (!pool)
+		return 0;
 	*rule = "no range of the pool survives a kexec; add one as SIZE@START";
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -ENODEV;
-	request.end_pfn = reach(dev);
-	*rule = "no page of the pool lies within the device's DMA mask";
+	request.end_pfn = *end_pfn;
+	*rule = "the pool, at the addresses that devices use, lies above the device's DMA mask";
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -EOPNOTSUPP;
-	*end_pfn = request.end_pfn;
 	return 0;
 }
 
@@ -253,17 +262,17 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	   const struct dpmgr_client_params *params, const char **rule)
 {
 	struct dpmgr_client *client;
-	struct dpmgr_pool *pool;
+	struct dpmgr_backing backing;
 	u64 end_pfn;
 	int ret;
 
-	ret = dpmgr_policy_decide(mgr, params, &pool, rule);
+	ret = dpmgr_policy_decide(mgr, params, &backing, rule);
 	if (ret)
 		return ERR_PTR(ret);
 	*rule = "a persistent client needs a state region; load with state=SIZE@START";
 	if (params->persistent && !mgr->state_limit)
 		return ERR_PTR(-ENODEV);
-	ret = check_device(dev, pool, params, &end_pfn, rule);
+	ret = check_device(dev, &backing, params, &end_pfn, rule);
 	if (ret)
 		return ERR_PTR(ret);
 	/* Its first allocation may be one that can't sleep. */
@@ -274,7 +283,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	if (IS_ERR(client))
 		return client;
 	client->dev = get_device(dev);
-	client->pool = pool;
+	client->backing = backing;
 	client->node_id = params->node;
 	client->end_pfn = end_pfn;
 	client->quota = params->quota;
@@ -347,10 +356,10 @@ static bool give_up_some(struct dpmgr_client *client, unsigned long by)
 			client->nr_pending++;
 			continue;
 		}
+		list_move_tail(&buf->link, &client->leaving);
 		if (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_DRAINING,
 				      by))
-			dpmgr_buf_drain_later(buf);
-		list_move_tail(&buf->link, &client->leaving);
+			dpmgr_buf_release(buf);
 	}
 	return i;
 }
@@ -379,14 +388,13 @@ void dpmgr_client_destroy(struct dpmgr_client *client)
 			cond_resched();
 	dpmgr_drain(mgr);
 
-	scoped_guard(mutex, &mgr->lock) {
+	/*
+	 * While frozen, what was freed stays, and keeps its client; so does what
+	 * user space maps.
+	 */
+	scoped_guard(mutex, &mgr->lock)
 		client->dev = NULL;
-		/* While frozen, what was freed stays, and keeps its client. */
-		if (!client->nr_bufs) {
-			rb_erase(&client->node, &mgr->clients);
-			client_free(client);
-		}
-	}
+	dpmgr_clients_prune(mgr);
 	put_device(dev);
 	module_put(mgr->module);
 }
@@ -433,7 +441,7 @@ static struct dpmgr_buf *retrieve(struct dpmgr_client *client,
 		return ERR_PTR(-EOPNOTSUPP);
 	list_move_tail(&buf->link, &client->bufs);
 	client->nr_pending--;
-	buf->vaddr = dpmgr_pool_vaddr(client->pool, buf->base_pfn);
+	buf->vaddr = dpmgr_handle_vaddr(buf);
 	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
 	return buf;
 }
@@ -488,11 +496,14 @@ struct dpmgr_buf *dpmgr_retrieve_pfn(struct dpmgr_client *client, u64 pfn,
 	if (nr_pages > DPMGR_PAGES_MAX)
 		return ERR_PTR(-ENOENT);
 
+	if (!client->backing.pool)
+		return ERR_PTR(-ENOENT);
+
 	/*
 	 * Another client's handle may be given up and used anew here, but its
 	 * memory stays; ours can't leave PENDING while we hold the lock.
 	 */
-	buf = dpmgr_pages_owner(&client->pool->pages, pfn, nr_pages);
+	buf = dpmgr_pages_owner(&client->backing.pool->pages, pfn, nr_pages);
 	guard(raw_spinlock_irqsave)(&client->buf_lock);
 	if (!buf || READ_ONCE(buf->client) != client ||
 	    READ_ONCE(buf->state) != DPMGR_BUF_PENDING)
@@ -516,7 +527,7 @@ static bool free_pending_some(struct dpmgr_client *client)
 		list_move_tail(&buf->link, &client->bufs);
 		client->nr_pending--;
 		WRITE_ONCE(buf->state, DPMGR_BUF_DRAINING);
-		dpmgr_buf_drain_later(buf);
+		dpmgr_buf_release(buf);
 	}
 	return i;
 }
@@ -568,27 +579,33 @@ struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
 		return client;
 	client->visibility = visibility;
 	client->lower_vtl = lower_vtl;
-	client->pool = mgr->pools[visibility];
+	client->backing.pool = mgr->pools[visibility];
 	client->quota = DPMGR_QUOTA_NONE;
 	rb_add(&client->node, &mgr->clients, client_less);
 	return client;
 }
 
 /**
- * dpmgr_client_prune() - forget a restored client that has no buffers
- * @client: the client; gone if it had none
+ * dpmgr_clients_prune() - forget absent clients that have no buffers any more
+ * @mgr: the manager
  *
  * Context: may sleep.
  */
-void dpmgr_client_prune(struct dpmgr_client *client)
+void dpmgr_clients_prune(struct dpmgr *mgr)
 {
-	struct dpmgr *mgr = client->mgr;
+	struct rb_node *node, *next;
 
 	guard(mutex)(&mgr->lock);
-	if (client->nr_bufs)
-		return;
-	rb_erase(&client->node, &mgr->clients);
-	client_free(client);
+	for (node = rb_first(&mgr->clients); node; node = next) {
+		struct dpmgr_client *client =
+			rb_entry(node, struct dpmgr_client, node);
+
+		next = rb_next(node);
+		if (client->dev || READ_ONCE(client->nr_bufs))
+			continue;
+		rb_erase(node, &mgr->clients);
+		client_free(client);
+	}
 }
 
 /**

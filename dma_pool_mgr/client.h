@@ -15,6 +15,7 @@
 
 #include "dpmgr.h"
 
+struct dpmgr_locked;
 struct dpmgr_page_run;
 
 /**
@@ -42,26 +43,34 @@ enum dpmgr_buf_state {
  * struct dpmgr_buf - a run of pages that a client holds
  * @link: on the client's @bufs, @pending or @leaving (its @buf_lock), or in
  *	stock
- * @draining: on the manager's list of that name
+ * @refs: the handle's, while it is not given up, and one for each user mapping
+ * @draining: after the last of them: on the manager's list of that name
  * @client: whose it is
  * @tag: for whom it is
  * @vaddr: where the CPU finds it, while live
  * @given_up_by: once it isn't: by which code
- * @base_pfn: first page
+ * @base_pfn: first page, if it comes from a pool
+ * @locked: its pages, if it doesn't
  * @nr_pages: length
  * @slack: bytes of the last page beyond the size that was asked for
  * @state: enum dpmgr_buf_state
  */
 struct dpmgr_buf {
 	struct list_head link;
-	struct llist_node draining;
+	union {
+		atomic_t refs;
+		struct llist_node draining;
+	};
 	struct dpmgr_client *client;
 	struct dpmgr_tag *tag;
 	union {
 		void *vaddr;
 		void *given_up_by;
 	};
-	u64 base_pfn;
+	union {
+		u64 base_pfn;
+		struct dpmgr_locked *locked;
+	};
 	u32 nr_pages;
 	u16 slack;
 	u16 state;
@@ -98,7 +107,7 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @lower_vtl: as asked for
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
- * @pool: where buffers come from
+ * @backing: where buffers come from
  * @node_id: preferred NUMA node
  * @end_pfn: the device reaches pages below this one
  * @quota: most pages that it may hold
@@ -114,10 +123,12 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @leaving: draining buffers of a client that is being destroyed
  * @tags: struct dpmgr_tag by name
  * @nr_pages: pages that it holds, in any state
+ * @nr_pages_max: the most that @nr_pages has ever been
  * @nr_bufs: length of all three lists
  * @nr_pending: length of @pending
  *
- * An absent client exists as long as it has pending buffers.
+ * An absent client exists as long as it has buffers: pending ones, or such as
+ * user space still maps.
  */
 struct dpmgr_client {
 	struct dpmgr *mgr;
@@ -127,7 +138,7 @@ struct dpmgr_client {
 	enum dpmgr_lower_vtl lower_vtl;
 	bool persistent;
 	struct device *dev;
-	struct dpmgr_pool *pool;
+	struct dpmgr_backing backing;
 	int node_id;
 	u64 end_pfn;
 	u64 quota;
@@ -144,6 +155,7 @@ struct dpmgr_client {
 	struct list_head leaving;
 	struct rb_root tags;
 	u64 nr_pages;
+	u64 nr_pages_max;
 	u32 nr_bufs;
 	u32 nr_pending;
 };
@@ -152,26 +164,34 @@ struct dpmgr_client {
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
 					  enum dpmgr_visibility visibility,
 					  enum dpmgr_lower_vtl lower_vtl);
-void dpmgr_client_prune(struct dpmgr_client *client);
+void dpmgr_clients_prune(struct dpmgr *mgr);
 void dpmgr_clients_forget(struct dpmgr *mgr);
 void dpmgr_clients_freeze(struct dpmgr *mgr);
 
-/* buffer.c */
-int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
-		      u16 slack, const char *tag);
+/* handle.c */
+struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
+				      u16 slack, const char *tag_name);
+void dpmgr_handle_discard(struct dpmgr_buf *buf, bool attached);
+void dpmgr_handle_attach(struct dpmgr_buf *buf, struct list_head *list,
+			 enum dpmgr_buf_state state);
+void *dpmgr_handle_vaddr(const struct dpmgr_buf *buf);
 bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
 		       enum dpmgr_buf_state to, unsigned long by);
 void dpmgr_buf_look(const struct dpmgr_page_run *run,
 		    void (*look)(const struct dpmgr_buf *buf, void *arg),
 		    void *arg);
-void dpmgr_buf_drain_later(struct dpmgr_buf *buf);
-void dpmgr_drain(struct dpmgr *mgr);
-void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp);
-void dpmgr_drain_work(struct work_struct *work);
 int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes);
 void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes);
 int dpmgr_text_check(const char *text, size_t max_len, char lowest);
 const char *dpmgr_buf_state_name(enum dpmgr_buf_state state);
+
+/* buffer.c */
+int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
+		      u16 slack, const char *tag);
+void dpmgr_buf_release(struct dpmgr_buf *buf);
+void dpmgr_drain(struct dpmgr *mgr);
+void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp);
+void dpmgr_drain_work(struct work_struct *work);
 
 static inline u64 dpmgr_client_state_bytes(const char *name)
 {

@@ -62,27 +62,30 @@ static int clients_show(struct seq_file *m, void *unused)
 	struct dpmgr *mgr = m->private;
 	struct rb_node *node;
 
-	seq_printf(m, "%-7s %-10s %-9s %-10s %10s %8s %8s %-20s %s\n",
-		   "state", "visibility", "lower_vtl", "persistent", "pages",
-		   "buffers", "pending", "device", "client");
+	seq_printf(m, "%-7s %-10s %-9s %-10s %-7s %10s %10s %8s %8s %-20s %s\n",
+		   "state", "visibility", "lower_vtl", "persistent", "backing",
+		   "pages", "pages_max", "buffers", "pending", "device",
+		   "client");
 	guard(mutex)(&mgr->lock);
 	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
 		struct dpmgr_client *client =
 			rb_entry(node, struct dpmgr_client, node);
 		u32 nr_bufs, nr_pending;
-		u64 nr_pages;
+		u64 nr_pages, nr_pages_max;
 
 		scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
 			nr_pages = client->nr_pages;
+			nr_pages_max = client->nr_pages_max;
 			nr_bufs = client->nr_bufs;
 			nr_pending = client->nr_pending;
 		}
-		seq_printf(m, "%-7s %-10s %-9s %-10s %10llu %8u %8u %-20s %s\n",
+		seq_printf(m, "%-7s %-10s %-9s %-10s %-7s %10llu %10llu %8u %8u %-20s %s\n",
 			   client->dev ? "live" : "absent",
 			   dpmgr_visibility_name(client->visibility),
 			   client->lower_vtl == DPMGR_LOWER_VTL_VTL0 ? "vtl0" : "any",
 			   client->persistent ? "yes" : "no",
-			   nr_pages, nr_bufs, nr_pending,
+			   client->backing.pool ? "pool" : "locked",
+			   nr_pages, nr_pages_max, nr_bufs, nr_pending,
 			   client->dev ? dev_name(client->dev) : "-",
 			   client->name);
 	}

@@ -17,6 +17,7 @@
 struct dentry;
 struct dpmgr_pool;
 struct dpmgr_region;
+struct dpmgr_vtl;
 struct module;
 
 /* What keeps the host out of a guest's private memory. */
@@ -27,6 +28,16 @@ enum dpmgr_isolation {
 	DPMGR_ISOLATION_TDX,
 };
 
+/**
+ * struct dpmgr_backing - where a client's buffers come from
+ * @pool: pool pages; NULL for locked pages
+ * @guarded: they are opened to VTL0 while they are held
+ */
+struct dpmgr_backing {
+	struct dpmgr_pool *pool;
+	bool guarded;
+};
+
 #define DPMGR_VISIBILITIES	2
 #define DPMGR_NO_VTOM		(-1)
 
@@ -35,8 +46,8 @@ enum dpmgr_isolation {
  * @module: held once by each live client and each run of a persistent client,
  *	so that none of them loses the code under it; NULL in tests
  * @isolation: fixed
- * @vtom_bit: fixed; DPMGR_NO_VTOM if there is none
  * @pools: by visibility; NULL where there is none; fixed
+ * @vtl: what opens pages to VTL0, or NULL; fixed
  * @lock: protects @clients and the life and death of what is on it
  * @clients: struct dpmgr_client by name, live and absent
  * @handles: struct dpmgr_buf
@@ -54,8 +65,8 @@ enum dpmgr_isolation {
 struct dpmgr {
 	struct module *module;
 	enum dpmgr_isolation isolation;
-	int vtom_bit;
 	struct dpmgr_pool *pools[DPMGR_VISIBILITIES];
+	struct dpmgr_vtl *vtl;
 
 	struct mutex lock;		/* see above */
 	struct rb_root clients;

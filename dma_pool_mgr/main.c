@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cc_platform.h>
 #include <linux/cleanup.h>
 #include <linux/crash_dump.h>
 #include <linux/err.h>
@@ -17,6 +18,8 @@
 #include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <asm/cpufeature.h>
+#include <asm/mshyperv.h>
 
 #include "debugfs.h"
 #include "manager.h"
@@ -38,9 +41,9 @@ static char *state;
 module_param(state, charp, 0444);
 MODULE_PARM_DESC(state, "The state region, one SIZE@START: where persistent clients' state outlives a kexec");
 
-static char *isolation = "none";
+static char *isolation = "auto";
 module_param(isolation, charp, 0444);
-MODULE_PARM_DESC(isolation, "What isolates this guest from its host: none (default), vbs, snp or tdx");
+MODULE_PARM_DESC(isolation, "What isolates this guest from its host: none, vbs, snp or tdx; auto (default) to ask Hyper-V, else the platform");
 
 static int vtom_bit = DPMGR_NO_VTOM;
 module_param(vtom_bit, int, 0444);
@@ -150,6 +153,27 @@ static int parse_state(struct parsed *parsed)
 	return 0;
 }
 
+static enum dpmgr_isolation detect_isolation(void)
+{
+#if IS_ENABLED(CONFIG_HYPERV)
+	switch (hv_get_isolation_type()) {
+	case HV_ISOLATION_TYPE_VBS:
+		return DPMGR_ISOLATION_VBS;
+	case HV_ISOLATION_TYPE_SNP:
+		return DPMGR_ISOLATION_SNP;
+	case HV_ISOLATION_TYPE_TDX:
+		return DPMGR_ISOLATION_TDX;
+	default:
+		break;
+	}
+#endif
+	if (cc_platform_has(CC_ATTR_GUEST_SEV_SNP))
+		return DPMGR_ISOLATION_SNP;
+	if (boot_cpu_has(X86_FEATURE_TDX_GUEST))
+		return DPMGR_ISOLATION_TDX;
+	return DPMGR_ISOLATION_NONE;
+}
+
 static int parse_isolation(enum dpmgr_isolation *type)
 {
 	static const char * const names[] = {
@@ -158,10 +182,17 @@ static int parse_isolation(enum dpmgr_isolation *type)
 		[DPMGR_ISOLATION_SNP] = "snp",
 		[DPMGR_ISOLATION_TDX] = "tdx",
 	};
-	int i = match_string(names, ARRAY_SIZE(names), isolation);
+	int i;
 
+	if (!strcmp(isolation, "auto")) {
+		*type = detect_isolation();
+		pr_info("isolation=auto: %s\n", names[*type]);
+		return 0;
+	}
+	i = match_string(names, ARRAY_SIZE(names), isolation);
 	if (i < 0) {
-		pr_err("isolation=%s: must be none, vbs, snp or tdx\n", isolation);
+		pr_err("isolation=%s: must be auto, none, vbs, snp or tdx\n",
+		       isolation);
 		return -EINVAL;
 	}
 	*type = i;

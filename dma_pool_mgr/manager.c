@@ -62,6 +62,29 @@ static int check_overlap(const struct dpmgr_config *config, unsigned int list,
 	return 0;
 }
 
+/* The bit must be part of an address, and of none that is not shared. */
+static int check_vtom(const struct dpmgr_config *config,
+		      const struct dpmgr_range *range, unsigned int list)
+{
+	u64 bit;
+
+	if (config->vtom_bit == DPMGR_NO_VTOM)
+		return 0;
+	bit = BIT_ULL(config->vtom_bit);
+	if (bit > config->mapping->last_addr()) {
+		pr_err("vtom_bit=%d: outside the address width; the last address is %#llx\n",
+		       config->vtom_bit, config->mapping->last_addr());
+		return -EINVAL;
+	}
+	if (dpmgr_range_last(range) >= bit) {
+		pr_err("vtom_bit=%d: falls inside %s=%.*s, which must lie below %#llx\n",
+		       config->vtom_bit, list_name(list), range->text_len,
+		       range->text, bit);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int check_ranges(const struct dpmgr_config *config)
 {
 	unsigned int list, nr_ranges, i;
@@ -82,7 +105,8 @@ static int check_ranges(const struct dpmgr_config *config)
 				       ranges[i].text_len, ranges[i].text, rule);
 				return ret;
 			}
-			ret = check_overlap(config, list, &ranges[i]);
+			ret = check_overlap(config, list, &ranges[i]) ?:
+			      check_vtom(config, &ranges[i], list);
 			if (ret)
 				return ret;
 		}
@@ -96,10 +120,14 @@ static int create_pools(struct dpmgr *mgr, const struct dpmgr_config *config)
 
 	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
 		struct dpmgr_pool *pool;
+		u64 bias = 0;
 
 		if (!config->nr_ranges[v])
 			continue;
-		pool = dpmgr_pool_create(config->mapping, v, config->ranges[v],
+		if (v == DPMGR_SHARED && config->vtom_bit != DPMGR_NO_VTOM)
+			bias = BIT_ULL(config->vtom_bit);
+		pool = dpmgr_pool_create(config->mapping, v, bias,
+					 config->ranges[v],
 					 config->nr_ranges[v]);
 		if (IS_ERR(pool))
 			return PTR_ERR(pool);
@@ -150,7 +178,6 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 		return ERR_PTR(-ENOMEM);
 	mgr->module = config->module;
 	mgr->isolation = config->isolation;
-	mgr->vtom_bit = config->vtom_bit;
 	mutex_init(&mgr->lock);
 	mgr->clients = RB_ROOT;
 	dpmgr_stock_init(&mgr->handles);

@@ -16,7 +16,7 @@
  * @nr_ranges: entries in each of @ranges; 0 for no such pool
  * @state: the state region, or NULL
  * @isolation: see struct dpmgr
- * @vtom_bit: see struct dpmgr
+ * @vtom_bit: address bit of what is shared; DPMGR_NO_VTOM if there is none
  */
 struct dpmgr_config {
 	struct module *module;

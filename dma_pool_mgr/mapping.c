@@ -11,6 +11,11 @@
  * In a memory-encrypted guest memremap() maps reserved memory decrypted, which
  * is right for what the host shares and wrong for everything else. Not run on
  * such a guest yet; written against arch/x86/mm/ioremap.c.
+ *
+ * With a vTOM bit, memory that the host shares is at its address with that bit.
+ * The CPU uses that alias if page tables can hold the bit. Where the kernel has
+ * taken it out of its physical mask, it stands for "decrypted", and a decrypted
+ * mapping has it already.
  */
 #include <linux/cc_platform.h>
 #include <linux/io.h>
@@ -60,14 +65,16 @@ static int claim_reserved(struct dpmgr_mapping *mapping, const char **rule)
 static void *map_pages(const struct dpmgr_mapping *mapping)
 {
 	const struct dpmgr_range *range = &mapping->range;
+	u64 start = range->start;
 
 #ifdef ioremap_encrypted
 	if (!mapping->decrypted && !range->name[0] &&
 	    cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
-		return (void __force *)ioremap_encrypted(range->start,
-							 range->size);
+		return (void __force *)ioremap_encrypted(start, range->size);
 #endif
-	return memremap(range->start, range->size, MEMREMAP_WB);
+	if ((mapping->bias & __PHYSICAL_MASK) == mapping->bias)
+		start |= mapping->bias;
+	return memremap(start, range->size, MEMREMAP_WB);
 }
 
 static int reserved_map(struct dpmgr_mapping *mapping, const char **rule)

@@ -16,6 +16,7 @@ struct resource;
  * @range: which
  * @label: what /proc/iomem calls it
  * @decrypted: the host sees it too (matters in a memory-encrypted guest)
+ * @bias: what is added to its addresses where they are used: the vTOM bit, or 0
  * @vaddr: where it is mapped
  * @claim: its entry in the resource tree, or NULL
  */
@@ -23,13 +24,14 @@ struct dpmgr_mapping {
 	struct dpmgr_range range;
 	const char *label;
 	bool decrypted;
+	u64 bias;
 	void *vaddr;
 	struct resource *claim;
 };
 
 /**
  * struct dpmgr_mapping_ops - where ranges come from
- * @last_addr: highest physical address
+ * @last_addr: highest address that the CPU can express
  * @map: claim @mapping's range and map it; 0, or an errno with the broken rule
  * @unmap: undo @map
  * @node: NUMA node of an address, or NUMA_NO_NODE

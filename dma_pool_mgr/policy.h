@@ -7,10 +7,10 @@
 
 #include <linux/dma_pool_mgr.h>
 
-struct dpmgr_pool;
+#include "dpmgr.h"
 
 int dpmgr_policy_decide(const struct dpmgr *mgr,
 			const struct dpmgr_client_params *params,
-			struct dpmgr_pool **pool, const char **rule);
+			struct dpmgr_backing *backing, const char **rule);
 
 #endif /* DPMGR_POLICY_H */

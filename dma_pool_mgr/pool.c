@@ -202,6 +202,7 @@ static int init_pages(struct dpmgr_pool *pool, unsigned int nr_ranges)
  * dpmgr_pool_create() - claim, map and manage ranges
  * @ops: where they come from
  * @visibility: of all of them
+ * @bias: the vTOM bit if there is one and they are shared, else 0
  * @ranges: checked, in any order, not overlapping
  * @nr_ranges: at least 1
  *
@@ -212,7 +213,7 @@ static int init_pages(struct dpmgr_pool *pool, unsigned int nr_ranges)
  * Return: the pool, or an ERR_PTR.
  */
 struct dpmgr_pool *dpmgr_pool_create(const struct dpmgr_mapping_ops *ops,
-				     enum dpmgr_visibility visibility,
+				     enum dpmgr_visibility visibility, u64 bias,
 				     const struct dpmgr_range *ranges,
 				     unsigned int nr_ranges)
 {
@@ -228,6 +229,7 @@ struct dpmgr_pool *dpmgr_pool_create(const struct dpmgr_mapping_ops *ops,
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
 	pool->visibility = visibility;
+	pool->bias = bias;
 	pool->ops = ops;
 	mutex_init(&pool->scrub_lock);
 	INIT_WORK(&pool->scrub_work, scrub_work);
@@ -240,6 +242,7 @@ struct dpmgr_pool *dpmgr_pool_create(const struct dpmgr_mapping_ops *ops,
 		pool->mappings[i].range = ranges[i];
 		pool->mappings[i].label = labels[visibility];
 		pool->mappings[i].decrypted = visibility == DPMGR_SHARED;
+		pool->mappings[i].bias = bias;
 	}
 	sort(pool->mappings, nr_ranges, sizeof(*pool->mappings), compare_ranges,
 	     NULL);

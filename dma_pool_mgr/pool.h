@@ -15,6 +15,7 @@
 /**
  * struct dpmgr_pool - a pool
  * @visibility: of all its pages
+ * @bias: what a device adds to a page's address: the vTOM bit, or 0
  * @pages: the allocator
  * @ops: where its ranges come from
  * @mappings: of @pages' ranges, same order
@@ -25,6 +26,7 @@
  */
 struct dpmgr_pool {
 	enum dpmgr_visibility visibility;
+	u64 bias;
 	struct dpmgr_pages pages;
 	const struct dpmgr_mapping_ops *ops;
 	struct dpmgr_mapping *mappings;
@@ -34,7 +36,7 @@ struct dpmgr_pool {
 };
 
 struct dpmgr_pool *dpmgr_pool_create(const struct dpmgr_mapping_ops *ops,
-				     enum dpmgr_visibility visibility,
+				     enum dpmgr_visibility visibility, u64 bias,
 				     const struct dpmgr_range *ranges,
 				     unsigned int nr_ranges);
 void dpmgr_pool_destroy(struct dpmgr_pool *pool);

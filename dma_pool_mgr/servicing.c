@@ -212,10 +212,10 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 		ret = restore_run(clients[le32_to_cpu(run->client)], run,
 				  state->strings + le32_to_cpu(run->tag));
 	}
-	/* Some may have freed their last buffer just before it was saved. */
-	for (i = 0; i < state->nr_clients && !ret; i++)
-		dpmgr_client_prune(clients[i]);
 	kvfree(clients);
+	/* Some may have freed their last buffer just before it was saved. */
+	if (!ret)
+		dpmgr_clients_prune(mgr);
 	return ret;
 }
 

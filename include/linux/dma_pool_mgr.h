@@ -16,6 +16,8 @@
 
 struct device;
 struct module;
+struct sg_table;
+struct vm_area_struct;
 
 struct dpmgr;
 struct dpmgr_buf;
@@ -161,7 +163,11 @@ int dpmgr_client_finish(struct dpmgr_client *client);
 struct dpmgr_buf *__must_check
 dpmgr_alloc(struct dpmgr_client *client, size_t size, gfp_t gfp,
 	    const char *tag);
+struct dpmgr_buf *__must_check
+devm_dpmgr_alloc(struct dpmgr_client *client, size_t size, gfp_t gfp,
+		 const char *tag);
 int dpmgr_free(struct dpmgr_buf *buf);
+int devm_dpmgr_free(struct dpmgr_client *client, struct dpmgr_buf *buf);
 int dpmgr_buf_park(struct dpmgr_buf *buf);
 
 struct dpmgr_buf *__must_check dpmgr_retrieve_next(struct dpmgr_client *client);
@@ -172,8 +178,12 @@ void *dpmgr_buf_vaddr(const struct dpmgr_buf *buf);
 size_t dpmgr_buf_size(const struct dpmgr_buf *buf);
 size_t dpmgr_buf_nr_pages(const struct dpmgr_buf *buf);
 dma_addr_t dpmgr_buf_dma_addr(const struct dpmgr_buf *buf);
+dma_addr_t dpmgr_buf_page_dma_addr(const struct dpmgr_buf *buf, size_t i);
 u64 dpmgr_buf_pfn(const struct dpmgr_buf *buf, size_t i);
 const char *dpmgr_buf_tag(const struct dpmgr_buf *buf);
 bool dpmgr_buf_is_contiguous(const struct dpmgr_buf *buf);
+int dpmgr_buf_sg_table(const struct dpmgr_buf *buf, struct sg_table *table,
+		       size_t max_len, gfp_t gfp);
+int dpmgr_buf_mmap(struct dpmgr_buf *buf, struct vm_area_struct *vma);
 
 #endif /* _LINUX_DMA_POOL_MGR_H */

@@ -40,7 +40,7 @@ static void each_row_of_the_policy_table_decides(struct kunit *test)
 		{ DPMGR_SHARED, true, DPMGR_LOWER_VTL_VTL0, 0 },
 		{ DPMGR_PRIVATE, true, DPMGR_LOWER_VTL_ANY, 0 },
 		{ DPMGR_PRIVATE, true, DPMGR_LOWER_VTL_VTL0, -EOPNOTSUPP },
-		{ DPMGR_PRIVATE, false, DPMGR_LOWER_VTL_ANY, -EOPNOTSUPP },
+		{ DPMGR_PRIVATE, false, DPMGR_LOWER_VTL_ANY, 0 },
 		{ DPMGR_PRIVATE, false, DPMGR_LOWER_VTL_VTL0, -EOPNOTSUPP },
 	};
 	unsigned int i;
@@ -111,17 +111,6 @@ static void memory_that_kexec_loses_serves_no_persistent_client(struct kunit *te
 	fixture_load(test, f);
 	KUNIT_EXPECT_CREATE(-ENODEV, p.visibility = DPMGR_SHARED);
 	KUNIT_EXPECT_CREATE(0, p.visibility = DPMGR_SHARED, p.persistent = false);
-}
-
-static void shared_buffers_with_a_vtom_bit_are_refused(struct kunit *test)
-{
-	struct fixture *f = test->priv;
-
-	fixture_unload(f);
-	f->config.vtom_bit = 46;
-	fixture_load(test, f);
-	KUNIT_EXPECT_CREATE(-EOPNOTSUPP, p.visibility = DPMGR_SHARED);
-	KUNIT_EXPECT_CREATE(0);
 }
 
 static const char sixty_four[] =
@@ -339,7 +328,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(without_a_pool_its_clients_are_refused),
 	KUNIT_CASE(without_a_state_region_nothing_persists),
 	KUNIT_CASE(memory_that_kexec_loses_serves_no_persistent_client),
-	KUNIT_CASE(shared_buffers_with_a_vtom_bit_are_refused),
 	KUNIT_CASE(each_bad_parameter_is_refused),
 	KUNIT_CASE(callbacks_are_refused_rather_than_forgotten),
 	KUNIT_CASE(later_params_are_taken_if_they_ask_for_nothing_new),
