@@ -36,6 +36,7 @@
 
 #include "client.h"
 #include "core/export.h"
+#include "guard.h"
 #include "locked.h"
 #include "pool.h"
 
@@ -52,24 +53,32 @@
 /* Scrub pages and give them back to where they came from. 0 or -EINVAL. */
 static int put_pages(struct dpmgr_buf *buf)
 {
+	struct dpmgr_pool *pool = buf->client->backing.pool;
 	struct dpmgr_page_run run = {
 		.base_pfn = buf->base_pfn,
 		.nr_pages = buf->nr_pages,
 		.owner = buf,
 	};
 
-	if (buf->client->backing.pool)
-		return dpmgr_pool_put(buf->client->backing.pool, &run);
-	dpmgr_locked_free(buf->locked);
-	return 0;
+	if (!pool) {
+		dpmgr_locked_free(buf->locked);
+		return 0;
+	}
+	if (buf->client->backing.guarded)
+		return dpmgr_pool_put_pieces(pool, buf->base_pfn, buf->nr_pages,
+					     buf);
+	return dpmgr_pool_put(pool, &run);
 }
 
 /*
- * Context: any but NMI for up to SCRUB_AT_ONCE_PAGES of a pool, may sleep
- * otherwise.
+ * Context: any but NMI for up to SCRUB_AT_ONCE_PAGES of a pool, unguarded; may
+ * sleep otherwise.
  */
 static void put_back(struct dpmgr_buf *buf)
 {
+	if (buf->client->backing.guarded)
+		dpmgr_guard_close(buf->client->mgr, buf->client->backing.pool,
+				  buf);
 	if (!WARN_ON_ONCE(put_pages(buf)))
 		dpmgr_handle_discard(buf, true);
 }
@@ -195,8 +204,66 @@ static struct dpmgr_buf *try_pool(struct dpmgr_client *client,
 		dpmgr_handle_discard(buf, false);
 		return ERR_PTR(ret);
 	}
+	if (!client->backing.guarded)
+		dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
+	return buf;
+}
+
+/* One that is open already. NULL if there is none. Neither sleeps nor waits. */
+static struct dpmgr_buf *try_open_stock(struct dpmgr_client *client,
+					const struct alloc_args *args)
+{
+	struct dpmgr_buf *buf;
+	int ret;
+
+	guard(rcu)();
+	if (READ_ONCE(client->mgr->frozen))
+		return ERR_PTR(-EBUSY);
+	buf = dpmgr_open_stock_get(client, args->request.nr_pages);
+	if (!buf)
+		return NULL;
+	ret = dpmgr_handle_adopt(buf, client, args->slack, args->tag);
+	if (ret) {
+		dpmgr_open_stock_return(client->mgr, buf);
+		return ERR_PTR(ret);
+	}
+	dpmgr_pool_clear(client->backing.pool, buf->base_pfn, buf->nr_pages);
 	dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
 	return buf;
+}
+
+/*
+ * Open a buffer that has its pages, and make it live. On failure, handle and
+ * pages are given back.
+ */
+static struct dpmgr_buf *open_new(struct dpmgr_client *client,
+				  struct dpmgr_buf *buf)
+{
+	int ret = READ_ONCE(client->mgr->vtl0.ended) ? -EBUSY :
+						       dpmgr_guard_open(buf);
+
+	if (ret) {
+		WARN_ON_ONCE(put_pages(buf));
+		dpmgr_handle_discard(buf, false);
+		return ERR_PTR(ret);
+	}
+	dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
+	return buf;
+}
+
+/* try_pool() for a VTL0 client. May sleep if @args->gfp allows blocking. */
+static struct dpmgr_buf *try_guarded_pool(struct dpmgr_client *client,
+					  const struct alloc_args *args)
+{
+	struct dpmgr_buf *buf = try_open_stock(client, args);
+
+	if (buf)
+		return buf;
+	if (!gfpflags_allow_blocking(args->gfp))
+		return ERR_PTR(-EAGAIN);
+	guard(rwsem_read)(&client->mgr->vtl0.sem);
+	buf = try_pool(client, args);
+	return IS_ERR(buf) ? buf : open_new(client, buf);
 }
 
 /* The same for locked pages; may sleep if @args->gfp allows blocking. */
@@ -215,13 +282,30 @@ static struct dpmgr_buf *try_locked(struct dpmgr_client *client,
 		dpmgr_handle_discard(buf, false);
 		return ERR_PTR(ret);
 	}
-	dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
+	if (!client->backing.guarded)
+		dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
 	return buf;
+}
+
+/* try_locked() for a VTL0 client. */
+static struct dpmgr_buf *try_guarded_locked(struct dpmgr_client *client,
+					    const struct alloc_args *args)
+{
+	struct dpmgr_buf *buf;
+
+	if (!gfpflags_allow_blocking(args->gfp))
+		return ERR_PTR(-ENOMEM);
+	guard(rwsem_read)(&client->mgr->vtl0.sem);
+	buf = try_locked(client, args);
+	return IS_ERR(buf) ? buf : open_new(client, buf);
 }
 
 static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 				   const struct alloc_args *args)
 {
+	if (client->backing.guarded)
+		return client->backing.pool ? try_guarded_pool(client, args) :
+					      try_guarded_locked(client, args);
 	return client->backing.pool ? try_pool(client, args) :
 				      try_locked(client, args);
 }
@@ -240,6 +324,7 @@ static struct dpmgr_buf *alloc_under_pressure(struct dpmgr_client *client,
 	buf = try_alloc(client, args);
 	if (buf != ERR_PTR(-EAGAIN))
 		return buf;
+	dpmgr_open_stock_flush(client->mgr);
 	do {
 		more = dpmgr_pool_scrub(client->backing.pool);
 		args->search = !more;
@@ -370,17 +455,23 @@ static int report_stale(const struct dpmgr_buf *buf, const char *call,
 	return -ESTALE;
 }
 
-/* Put a small buffer back, unless a generation may name it. */
+/*
+ * Put a small buffer back, unless a generation may name it; or one that is open
+ * to VTL0 to others that are.
+ */
 static bool put_back_at_once(struct dpmgr_buf *buf)
 {
 	const struct dpmgr_client *client = buf->client;
 
-	if (!client->backing.pool || buf->nr_pages > SCRUB_AT_ONCE_PAGES)
+	if (!client->backing.pool ||
+	    (buf->nr_pages > SCRUB_AT_ONCE_PAGES && !client->backing.guarded))
 		return false;
 	/* Whoever freezes waits for us. */
 	guard(rcu)();
 	if (client->persistent && READ_ONCE(client->mgr->frozen))
 		return false;
+	if (client->backing.guarded)
+		return dpmgr_open_stock_put(buf);
 	put_back(buf);
 	return true;
 }

@@ -29,6 +29,7 @@
 #include <linux/string.h>
 
 #include "client.h"
+#include "guard.h"
 #include "policy.h"
 #include "pool.h"
 
@@ -90,6 +91,27 @@ static void client_free(struct dpmgr_client *client)
 	kfree_rcu(client, rcu);
 }
 
+static bool vtl0_mask_is_legal(const struct dpmgr_client_params *params)
+{
+	const u32 at_least = DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
+
+	if (!params->vtl0_mask)
+		return true;
+	return params->visibility == DPMGR_PRIVATE &&
+	       params->lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
+	       (params->vtl0_mask & at_least) == at_least &&
+	       !(params->vtl0_mask & ~DPMGR_VTL0_MASK_ALL);
+}
+
+/* What VTL0 may do with the client's buffers; 0 where it needs no leave. */
+static u32 vtl0_mask(const struct dpmgr_client_params *params)
+{
+	if (params->visibility != DPMGR_PRIVATE ||
+	    params->lower_vtl != DPMGR_LOWER_VTL_VTL0)
+		return 0;
+	return params->vtl0_mask ?: DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
+}
+
 /* Check @params by themselves. 0, or an errno and the broken rule. */
 static int check_params(const struct dpmgr_client_params *params,
 			const char **rule)
@@ -118,8 +140,11 @@ static int check_params(const struct dpmgr_client_params *params,
 	*rule = "quota is in pages and not 0; DPMGR_QUOTA_NONE for none";
 	if (!params->quota)
 		return ret;
+	*rule = "vtl0_mask must be 0, or DPMGR_VTL0_READ | DPMGR_VTL0_WRITE and perhaps execution, of a private VTL0 client";
+	if (!vtl0_mask_is_legal(params))
+		return ret;
 	*rule = "reserved fields must be zero";
-	if (memchr_inv(params->reserved, 0, sizeof(params->reserved)))
+	if (params->reserved32 || memchr_inv(params->reserved, 0, sizeof(params->reserved)))
 		return ret;
 
 	*rule = "freeze and thaw callbacks are not supported by this version";
@@ -218,6 +243,8 @@ static const char *difference(const struct dpmgr_client *absent,
 		return "its pending buffers have another lower VTL policy";
 	if (absent->persistent != params->persistent)
 		return "it has pending buffers, so it must be persistent";
+	if (absent->vtl0_mask != vtl0_mask(params))
+		return "its pending buffers are open to VTL0 in another way";
 	return NULL;
 }
 
@@ -253,6 +280,7 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 		return client;
 	client->visibility = params->visibility;
 	client->lower_vtl = params->lower_vtl;
+	client->vtl0_mask = vtl0_mask(params);
 	rb_add(&client->node, &mgr->clients, client_less);
 	return client;
 }
@@ -562,6 +590,7 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_finish, DMA_POOL_MGR);
  * @name: legal, and not yet there
  * @visibility: as saved; there is such a pool
  * @lower_vtl: as saved
+ * @vtl0_mask: as saved; 0 if its buffers are not opened to VTL0
  *
  * Context: may sleep.
  * Return: the client; -ENOSPC if the state region is too small to save it
@@ -569,7 +598,8 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_finish, DMA_POOL_MGR);
  */
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
 					  enum dpmgr_visibility visibility,
-					  enum dpmgr_lower_vtl lower_vtl)
+					  enum dpmgr_lower_vtl lower_vtl,
+					  u32 vtl0_mask)
 {
 	struct dpmgr_client *client;
 
@@ -579,7 +609,9 @@ struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
 		return client;
 	client->visibility = visibility;
 	client->lower_vtl = lower_vtl;
+	client->vtl0_mask = vtl0_mask;
 	client->backing.pool = mgr->pools[visibility];
+	client->backing.guarded = vtl0_mask;
 	client->quota = DPMGR_QUOTA_NONE;
 	rb_add(&client->node, &mgr->clients, client_less);
 	return client;
@@ -622,6 +654,8 @@ void dpmgr_clients_freeze(struct dpmgr *mgr)
 			WRITE_ONCE(mgr->frozen, true);
 	/* Allocations that had looked at the flag before are visible now. */
 	synchronize_rcu();
+	dpmgr_guard_wait(mgr);
+	dpmgr_open_stock_flush(mgr);
 }
 
 /**
@@ -637,6 +671,7 @@ void dpmgr_clients_forget(struct dpmgr *mgr)
 	struct dpmgr_client *client, *next;
 
 	cancel_work_sync(&mgr->drain_work);
+	dpmgr_guard_forget(mgr);
 	rbtree_postorder_for_each_entry_safe(client, next, &mgr->clients, node) {
 		WARN_ON(client->dev);
 		kfree(client);

@@ -21,6 +21,7 @@ struct dpmgr_page_run;
 /**
  * enum dpmgr_buf_state - what a buffer is, and who may change that
  * @DPMGR_BUF_UNUSED: in stock; a driver that still has it has a stale handle
+ * @DPMGR_BUF_OPEN: in the stock of open buffers, its pages with it
  * @DPMGR_BUF_NEW: being allocated
  * @DPMGR_BUF_LIVE: a driver has its handle
  * @DPMGR_BUF_PARKED: given up by this client, for the next one of its name
@@ -32,6 +33,7 @@ struct dpmgr_page_run;
  */
 enum dpmgr_buf_state {
 	DPMGR_BUF_UNUSED,
+	DPMGR_BUF_OPEN,
 	DPMGR_BUF_NEW,
 	DPMGR_BUF_LIVE,
 	DPMGR_BUF_PARKED,
@@ -52,7 +54,8 @@ enum dpmgr_buf_state {
  * @base_pfn: first page, if it comes from a pool
  * @locked: its pages, if it doesn't
  * @nr_pages: length
- * @slack: bytes of the last page beyond the size that was asked for
+ * @slack: bytes of the last page beyond the size that was asked for; of one in
+ *	the stock of open buffers, its VTL0 mask
  * @state: enum dpmgr_buf_state
  */
 struct dpmgr_buf {
@@ -105,6 +108,7 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @name: ended by a NUL
  * @visibility: as asked for
  * @lower_vtl: as asked for
+ * @vtl0_mask: what VTL0 may do with its buffers; 0 if they aren't opened
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
  * @backing: where buffers come from
@@ -136,6 +140,7 @@ struct dpmgr_client {
 	char name[DPMGR_NAME_MAX + 1];
 	enum dpmgr_visibility visibility;
 	enum dpmgr_lower_vtl lower_vtl;
+	u32 vtl0_mask;
 	bool persistent;
 	struct device *dev;
 	struct dpmgr_backing backing;
@@ -163,7 +168,8 @@ struct dpmgr_client {
 /* client.c */
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
 					  enum dpmgr_visibility visibility,
-					  enum dpmgr_lower_vtl lower_vtl);
+					  enum dpmgr_lower_vtl lower_vtl,
+					  u32 vtl0_mask);
 void dpmgr_clients_prune(struct dpmgr *mgr);
 void dpmgr_clients_forget(struct dpmgr *mgr);
 void dpmgr_clients_freeze(struct dpmgr *mgr);
@@ -174,6 +180,10 @@ struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 void dpmgr_handle_discard(struct dpmgr_buf *buf, bool attached);
 void dpmgr_handle_attach(struct dpmgr_buf *buf, struct list_head *list,
 			 enum dpmgr_buf_state state);
+void dpmgr_handle_detach(struct dpmgr_buf *buf, u32 vtl0_mask);
+int dpmgr_handle_adopt(struct dpmgr_buf *buf, struct dpmgr_client *client,
+		       u16 slack, const char *tag_name);
+void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf);
 void *dpmgr_handle_vaddr(const struct dpmgr_buf *buf);
 bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
 		       enum dpmgr_buf_state to, unsigned long by);

@@ -10,6 +10,8 @@
 #include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include "stock.h"
@@ -38,6 +40,31 @@ struct dpmgr_backing {
 	bool guarded;
 };
 
+#define DPMGR_OPEN_HASH_BITS	4
+
+/**
+ * struct dpmgr_vtl0 - what is open to VTL0
+ * @sem: held for reading by an allocation that opens pages, until their buffer
+ *	is known to others
+ * @ended: locked pages are opened no more; set before a wait for @sem
+ * @lock: protects all below. Taken in any context, inside no other raw lock
+ * @kept: locked pages that could not be closed, linked by their lru
+ * @nr_kept: length of @kept
+ * @open: the stock of open buffers that nobody holds, by length and mask
+ * @nr_open_pages: pages of those in stock, or about to be
+ * @max_open_pages: most of them; fixed
+ */
+struct dpmgr_vtl0 {
+	struct rw_semaphore sem;	/* see above */
+	bool ended;
+	raw_spinlock_t lock;
+	struct list_head kept;
+	u64 nr_kept;
+	struct list_head open[1 << DPMGR_OPEN_HASH_BITS];
+	u32 nr_open_pages;
+	u32 max_open_pages;
+};
+
 #define DPMGR_VISIBILITIES	2
 #define DPMGR_NO_VTOM		(-1)
 
@@ -48,6 +75,7 @@ struct dpmgr_backing {
  * @isolation: fixed
  * @pools: by visibility; NULL where there is none; fixed
  * @vtl: what opens pages to VTL0, or NULL; fixed
+ * @vtl0: what is open
  * @lock: protects @clients and the life and death of what is on it
  * @clients: struct dpmgr_client by name, live and absent
  * @handles: struct dpmgr_buf
@@ -67,6 +95,7 @@ struct dpmgr {
 	enum dpmgr_isolation isolation;
 	struct dpmgr_pool *pools[DPMGR_VISIBILITIES];
 	struct dpmgr_vtl *vtl;
+	struct dpmgr_vtl0 vtl0;
 
 	struct mutex lock;		/* see above */
 	struct rb_root clients;

@@ -30,6 +30,7 @@ const char *dpmgr_buf_state_name(enum dpmgr_buf_state state)
 {
 	static const char * const names[] = {
 		[DPMGR_BUF_UNUSED] = "unused",
+		[DPMGR_BUF_OPEN] = "open",
 		[DPMGR_BUF_NEW] = "new",
 		[DPMGR_BUF_LIVE] = "live",
 		[DPMGR_BUF_PARKED] = "parked",
@@ -133,23 +134,19 @@ static void tag_put(struct dpmgr_client *client, struct dpmgr_tag *tag)
 	dpmgr_stock_put(&client->mgr->tags, tag);
 }
 
-/* A run of a persistent client takes room in the state region, and the module. */
-static int charge_run(struct dpmgr_client *client)
+/* A persistent run takes room in the state region, and the module. */
+static int charge_run(struct dpmgr *mgr)
 {
-	if (!client->persistent)
-		return 0;
-	if (dpmgr_state_charge(client->mgr, sizeof(struct dpmgr_abi_run)))
+	if (dpmgr_state_charge(mgr, sizeof(struct dpmgr_abi_run)))
 		return -ENOSPC;
-	__module_get(client->mgr->module);
+	__module_get(mgr->module);
 	return 0;
 }
 
-static void uncharge_run(struct dpmgr_client *client)
+static void uncharge_run(struct dpmgr *mgr)
 {
-	if (!client->persistent)
-		return;
-	dpmgr_state_uncharge(client->mgr, sizeof(struct dpmgr_abi_run));
-	module_put(client->mgr->module);
+	dpmgr_state_uncharge(mgr, sizeof(struct dpmgr_abi_run));
+	module_put(mgr->module);
 }
 
 /* Give the handle its tag, and count its pages. -EDQUOT, -ENOMEM or -ENOSPC. */
@@ -188,7 +185,7 @@ struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 	struct dpmgr_buf *buf;
 	int ret;
 
-	ret = charge_run(client);
+	ret = client->persistent ? charge_run(client->mgr) : 0;
 	if (ret)
 		return ERR_PTR(ret);
 	ret = -ENOMEM;
@@ -207,30 +204,96 @@ struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 no_tag:
 	dpmgr_stock_put(&client->mgr->handles, buf);
 no_handle:
-	uncharge_run(client);
+	if (client->persistent)
+		uncharge_run(client->mgr);
 	return ERR_PTR(ret);
 }
 
-/*
- * Undo dpmgr_handle_create(), and dpmgr_handle_attach() if that was called. Nothing of the client
- * may be touched afterwards.
+/* The opposite of charge_client(), and of attaching. */
+static void leave_client(struct dpmgr_client *client, struct dpmgr_buf *buf,
+			 bool attached, enum dpmgr_buf_state state)
+{
+	lockdep_assert_held(&client->buf_lock);
+	client->nr_pages -= buf->nr_pages;
+	tag_put(client, buf->tag);
+	WRITE_ONCE(buf->state, state);
+	WRITE_ONCE(buf->client, NULL);
+	if (attached) {
+		list_del(&buf->link);
+		client->nr_bufs--;
+	}
+}
+
+/**
+ * dpmgr_handle_discard() - give up a handle that has no pages any more
+ * @buf: the handle
+ * @attached: whether dpmgr_handle_attach() was called
+ *
+ * The client may be gone when this returns.
+ *
+ * Context: any but NMI.
  */
 void dpmgr_handle_discard(struct dpmgr_buf *buf, bool attached)
 {
 	struct dpmgr_client *client = buf->client;
 	struct dpmgr *mgr = client->mgr;
 
-	uncharge_run(client);
-	scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
-		client->nr_pages -= buf->nr_pages;
-		tag_put(client, buf->tag);
-		WRITE_ONCE(buf->state, DPMGR_BUF_UNUSED);
-		WRITE_ONCE(buf->client, NULL);
-		if (attached) {
-			list_del(&buf->link);
-			client->nr_bufs--;
-		}
-	}
+	if (client->persistent)
+		uncharge_run(mgr);
+	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
+		leave_client(client, buf, attached, DPMGR_BUF_UNUSED);
+	dpmgr_stock_put(&mgr->handles, buf);
+}
+
+/**
+ * dpmgr_handle_detach() - a persistent client's handle leaves it with its pages
+ * @buf: the handle, attached
+ * @vtl0_mask: kept in it
+ *
+ * The client may be gone when this returns.
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_handle_detach(struct dpmgr_buf *buf, u32 vtl0_mask)
+{
+	struct dpmgr_client *client = buf->client;
+
+	/* Unlike its room in the state region: what nobody holds can be unloaded. */
+	module_put(client->mgr->module);
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	leave_client(client, buf, true, DPMGR_BUF_OPEN);
+	buf->slack = vtl0_mask;
+}
+
+/**
+ * dpmgr_handle_adopt() - the opposite; the handle is not attached yet
+ * @buf: the handle, detached
+ * @client: persistent
+ * @slack: bytes of the last page beyond the size that was asked for
+ * @tag_name: legal
+ *
+ * Context: any but NMI.
+ * Return: 0; or as dpmgr_handle_create(), and nothing has changed.
+ */
+int dpmgr_handle_adopt(struct dpmgr_buf *buf, struct dpmgr_client *client,
+		       u16 slack, const char *tag_name)
+{
+	int ret = charge_client(client, buf, tag_name);
+
+	if (ret)
+		return ret;
+	__module_get(client->mgr->module);
+	buf->slack = slack;
+	WRITE_ONCE(buf->client, client);
+	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
+	return 0;
+}
+
+/* Give up a detached handle that has no pages any more. Context: any but NMI. */
+void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf)
+{
+	WRITE_ONCE(buf->state, DPMGR_BUF_UNUSED);
+	dpmgr_state_uncharge(mgr, sizeof(struct dpmgr_abi_run));
 	dpmgr_stock_put(&mgr->handles, buf);
 }
 

@@ -16,6 +16,7 @@
 
 #include "client.h"
 #include "core/export.h"
+#include "guard.h"
 #include "manager.h"
 #include "pool.h"
 #include "servicing.h"
@@ -149,9 +150,9 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 			return ret;
 	}
 	ret = create_pools(mgr, config);
-	if (ret || !mgr->region)
-		return ret;
-	return dpmgr_servicing_restore(mgr);
+	if (!ret && mgr->region)
+		ret = dpmgr_servicing_restore(mgr);
+	return ret ?: dpmgr_guard_load(mgr);
 }
 
 /**
@@ -165,7 +166,9 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
  * Return: the manager; an ERR_PTR of -EINVAL or -ERANGE for a range that breaks
  * a rule, -EBUSY for one that is claimed, -ENOSPC for a state region that is too
  * small, -EBADMSG for saved state that is damaged or doesn't fit, -EOPNOTSUPP
- * for a range that this guest can't share, -ENOMEM.
+ * for a range that this guest can't share or saved pages that are open to VTL0
+ * where there is no VTL backend, -EIO for private pages that can't be closed to
+ * VTL0, -ENOMEM.
  */
 struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 {
@@ -178,6 +181,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 		return ERR_PTR(-ENOMEM);
 	mgr->module = config->module;
 	mgr->isolation = config->isolation;
+	mgr->vtl = config->vtl;
 	mutex_init(&mgr->lock);
 	mgr->clients = RB_ROOT;
 	dpmgr_stock_init(&mgr->handles);
@@ -185,6 +189,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	init_llist_head(&mgr->draining);
 	mutex_init(&mgr->drain_lock);
 	INIT_WORK(&mgr->drain_work, dpmgr_drain_work);
+	dpmgr_guard_init(mgr, config->open_stock_pages);
 
 	ret = build(mgr, config);
 	if (ret) {

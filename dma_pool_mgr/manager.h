@@ -15,6 +15,9 @@
  * @ranges: of each visibility's pool; start and size known, else unchecked
  * @nr_ranges: entries in each of @ranges; 0 for no such pool
  * @state: the state region, or NULL
+ * @vtl: see struct dpmgr; the caller's, and outlives the manager
+ * @open_stock_pages: most pages that are kept open to VTL0 with nobody holding
+ *	them
  * @isolation: see struct dpmgr
  * @vtom_bit: address bit of what is shared; DPMGR_NO_VTOM if there is none
  */
@@ -24,6 +27,8 @@ struct dpmgr_config {
 	const struct dpmgr_range *ranges[DPMGR_VISIBILITIES];
 	unsigned int nr_ranges[DPMGR_VISIBILITIES];
 	const struct dpmgr_range *state;
+	struct dpmgr_vtl *vtl;
+	u32 open_stock_pages;
 	enum dpmgr_isolation isolation;
 	int vtom_bit;
 };

@@ -51,17 +51,26 @@ void *dpmgr_pool_vaddr(const struct dpmgr_pool *pool, u64 pfn)
 	return mapping->vaddr + (PFN_PHYS(pfn) - mapping->range.start);
 }
 
-static void scrub(const struct dpmgr_pool *pool,
-		  const struct dpmgr_page_run *run)
+/* Zero pages at a stretch. Context: any. */
+void dpmgr_pool_clear(const struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages)
 {
-	void *vaddr = dpmgr_pool_vaddr(pool, run->base_pfn);
-	u32 i;
+	void *vaddr = dpmgr_pool_vaddr(pool, base_pfn);
 
 	if (pool->ops->keep_contents)
 		return;
-	for (i = 0; i < run->nr_pages; i++) {
-		clear_page(vaddr + ((size_t)i << PAGE_SHIFT));
-		if (i % RESCHED_PAGES == RESCHED_PAGES - 1)
+	for (; nr_pages--; vaddr += PAGE_SIZE)
+		clear_page(vaddr);
+}
+
+static void scrub(const struct dpmgr_pool *pool,
+		  const struct dpmgr_page_run *run)
+{
+	u32 done, n;
+
+	for (done = 0; done < run->nr_pages; done += n) {
+		n = min(run->nr_pages - done, RESCHED_PAGES);
+		dpmgr_pool_clear(pool, run->base_pfn + done, n);
+		if (n == RESCHED_PAGES)
 			cond_resched();
 	}
 }
@@ -107,6 +116,35 @@ int dpmgr_pool_put(struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
 	return dpmgr_pages_put(&pool->pages, run);
 }
 DPMGR_EXPORT_FOR_TESTS(dpmgr_pool_put);
+
+/**
+ * dpmgr_pool_put_pieces() - scrub and free what is left of an allocated run
+ * @pool: the pool
+ * @base_pfn: the run's first page
+ * @nr_pages: its length, quarantined pages included
+ * @owner: its owner
+ *
+ * Context: as dpmgr_pool_put().
+ * Return: 0, or -EINVAL if some of it is neither quarantined nor allocated to
+ * @owner.
+ */
+int dpmgr_pool_put_pieces(struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages,
+			  void *owner)
+{
+	struct dpmgr_page_run piece = { base_pfn, nr_pages, owner };
+	const u64 end = base_pfn + nr_pages;
+	int ret = 0;
+
+	if (dpmgr_pages_owner(&pool->pages, base_pfn, nr_pages) == owner)
+		return dpmgr_pool_put(pool, &piece);
+	for (; !ret && dpmgr_pages_next(&pool->pages, base_pfn, end,
+					DPMGR_PAGE_USED, &piece);
+	     base_pfn = piece.base_pfn + piece.nr_pages) {
+		piece.owner = owner;
+		ret = dpmgr_pool_put(pool, &piece);
+	}
+	return ret;
+}
 
 /**
  * dpmgr_pool_scrub() - make some dirty pages allocatable

@@ -45,6 +45,10 @@ void dpmgr_pool_start_scrubbing(struct dpmgr_pool *pool);
 void *dpmgr_pool_vaddr(const struct dpmgr_pool *pool, u64 pfn);
 bool dpmgr_pool_scrub(struct dpmgr_pool *pool);
 int dpmgr_pool_put(struct dpmgr_pool *pool, const struct dpmgr_page_run *run);
+int dpmgr_pool_put_pieces(struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages,
+			  void *owner);
+void dpmgr_pool_clear(const struct dpmgr_pool *pool, u64 base_pfn,
+		      u32 nr_pages);
 
 const char *dpmgr_visibility_name(enum dpmgr_visibility visibility);
 

@@ -33,6 +33,7 @@
 
 #include "client.h"
 #include "core/export.h"
+#include "guard.h"
 #include "pool.h"
 #include "servicing.h"
 
@@ -40,7 +41,7 @@
 
 /* Section headers and their padding, whatever they hold. */
 #define SECTIONS_OVERHEAD	\
-	(4 * (sizeof(struct dpmgr_abi_section) + sizeof(u64)))
+	(5 * (sizeof(struct dpmgr_abi_section) + sizeof(u64)))
 
 /**
  * dpmgr_servicing_open() - claim and map the state region and look at it
@@ -183,19 +184,59 @@ static struct dpmgr_client *restore_client(struct dpmgr *mgr,
 		return ERR_PTR(-EBADMSG);
 	}
 	client = dpmgr_client_restore(mgr, name, saved->visibility,
-				      saved->lower_vtl);
+				      saved->lower_vtl, saved->vtl0_mask);
 	if (IS_ERR(client))
 		pr_err("saved client \"%s\" could not be restored (%pe)\n",
 		       name, client);
 	return client;
 }
 
+/* Saved pages that are open to VTL0 need somebody who can close them. */
+static int check_vtl(const struct dpmgr *mgr, const struct dpmgr_state *state)
+{
+	bool is_open = state->nr_pages;
+	u64 i;
+
+	for (i = 0; i < state->nr_clients; i++)
+		is_open |= state->clients[i].vtl0_mask;
+	if (!is_open || mgr->vtl)
+		return 0;
+	pr_err("saved pages are open to VTL0 and there is no VTL backend to close them; see vtl=\n");
+	return -EOPNOTSUPP;
+}
+
+/* Pages that nobody holds. Those to close may be of a pool that is gone. */
+static int restore_pages(struct dpmgr *mgr, const struct dpmgr_abi_pages *saved)
+{
+	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
+	struct dpmgr_page_run run = {
+		.base_pfn = le64_to_cpu(saved->base_pfn),
+		.nr_pages = le64_to_cpu(saved->nr_pages),
+		.owner = mgr,
+	};
+
+	if (saved->state == DPMGR_ABI_MUST_CLOSE)
+		return dpmgr_guard_close_pages(mgr, run.base_pfn,
+					       le64_to_cpu(saved->nr_pages));
+	if (!pool || run.nr_pages != le64_to_cpu(saved->nr_pages) ||
+	    dpmgr_pages_claim(&pool->pages, run.base_pfn, run.nr_pages, mgr)) {
+		pr_err("%llu quarantined pages at %#llx: outside the pool they are of; load with the ranges it was saved with\n",
+		       le64_to_cpu(saved->nr_pages), PFN_PHYS(run.base_pfn));
+		return -EBADMSG;
+	}
+	return dpmgr_pages_quarantine(&pool->pages, &run, run.base_pfn,
+				      run.nr_pages);
+}
+
 static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 {
 	struct dpmgr_client **clients;
-	int ret = 0;
+	int ret;
 	u64 i;
 
+	ret = check_vtl(mgr, state);
+	if (ret)
+		return ret;
 	clients = kvcalloc(state->nr_clients, sizeof(*clients), GFP_KERNEL);
 	if (!clients)
 		return -ENOMEM;
@@ -212,6 +253,8 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 		ret = restore_run(clients[le32_to_cpu(run->client)], run,
 				  state->strings + le32_to_cpu(run->tag));
 	}
+	for (i = 0; i < state->nr_pages && !ret; i++)
+		ret = restore_pages(mgr, &state->pages[i]);
 	kvfree(clients);
 	/* Some may have freed their last buffer just before it was saved. */
 	if (!ret)
@@ -360,6 +403,7 @@ static u32 save_clients(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
 			.name = cpu_to_le32(client->saved_name),
 			.visibility = client->visibility,
 			.lower_vtl = client->lower_vtl,
+			.vtl0_mask = client->vtl0_mask,
 		};
 
 		if (client->saved_name == NOT_SAVED)
@@ -423,6 +467,77 @@ static u64 save_runs(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
 	return saver.nr_runs;
 }
 
+/* What was freed since the freeze is still open to VTL0. */
+static void look_if_open(const struct dpmgr_buf *buf, void *arg)
+{
+	bool *is_open = arg;
+
+	*is_open = buf->client->backing.guarded &&
+		   READ_ONCE(buf->state) == DPMGR_BUF_DRAINING;
+}
+
+static void save_some_pages(struct dpmgr_state_writer *writer,
+			    const struct dpmgr_page_run *run, u8 state)
+{
+	const struct dpmgr_abi_pages saved = {
+		.base_pfn = cpu_to_le64(run->base_pfn),
+		.nr_pages = cpu_to_le64(run->nr_pages),
+		.state = state,
+	};
+
+	/*
+	 * No room was kept for these. Without them, the next load finds out by
+	 * itself what can't be closed, and refuses.
+	 */
+	if (writer->size - writer->len < sizeof(saved) + sizeof(u64)) {
+		pr_warn_once("no room in the state region to name all pages that are open to VTL0\n");
+		return;
+	}
+	dpmgr_state_append(writer, &saved, sizeof(saved));
+}
+
+/* The lower of the next quarantined and the next used run, if there is one. */
+static enum dpmgr_page_state next_of_interest(struct dpmgr_pages *pages, u64 pfn,
+					      u64 end, struct dpmgr_page_run *run)
+{
+	struct dpmgr_page_run used;
+	bool has_used, has_quarantined;
+
+	has_used = dpmgr_pages_next(pages, pfn, end, DPMGR_PAGE_USED, &used);
+	if (has_used)
+		end = used.base_pfn;
+	has_quarantined = dpmgr_pages_next(pages, pfn, end,
+					   DPMGR_PAGE_QUARANTINED, run);
+	if (has_quarantined)
+		return DPMGR_PAGE_QUARANTINED;
+	if (!has_used)
+		return DPMGR_PAGE_FREE;
+	*run = used;
+	return DPMGR_PAGE_USED;
+}
+
+static void save_pages(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
+{
+	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
+	struct dpmgr_page_run run = {};
+	enum dpmgr_page_state state;
+	bool is_open;
+
+	dpmgr_state_begin(writer, DPMGR_ABI_PAGES);
+	while (pool &&
+	       (state = next_of_interest(&pool->pages, run.base_pfn + run.nr_pages,
+					 U64_MAX, &run)) != DPMGR_PAGE_FREE) {
+		is_open = false;
+		if (state == DPMGR_PAGE_QUARANTINED)
+			save_some_pages(writer, &run, DPMGR_ABI_QUARANTINED);
+		else
+			dpmgr_buf_look(&run, look_if_open, &is_open);
+		if (is_open)
+			save_some_pages(writer, &run, DPMGR_ABI_MUST_CLOSE);
+	}
+	dpmgr_state_end(writer);
+}
+
 /**
  * dpmgr_servicing_save() - freeze, and make today's runs the next generation
  * @mgr: the manager, with a state region
@@ -450,6 +565,7 @@ int dpmgr_servicing_save(struct dpmgr *mgr)
 	save_ranges(mgr, &writer);
 	nr_clients = save_clients(mgr, &writer);
 	nr_runs = save_runs(mgr, &writer);
+	save_pages(mgr, &writer);
 	if (writer.overflow) {
 		dpmgr_region_poison(base);
 		pr_err("saving failed: the state region is too small; the next load will refuse\n");

@@ -141,8 +141,10 @@ static const char *check_clients(const struct dpmgr_state *state)
 			return "a saved client's visibility is unknown";
 		if (client->lower_vtl > DPMGR_LOWER_VTL_VTL0)
 			return "a saved client's lower VTL policy is unknown";
-		if (!all_zero(client->reserved, sizeof(client->reserved)))
-			return "a saved client's reserved bytes are not zero";
+		if (client->vtl0_mask > DPMGR_VTL0_MASK_ALL)
+			return "a saved client's VTL0 mask is impossible";
+		if (client->reserved)
+			return "a saved client's reserved byte is not zero";
 	}
 	return NULL;
 }
@@ -151,6 +153,12 @@ static const char *check_clients(const struct dpmgr_state *state)
 static u64 range_end(const struct dpmgr_abi_range *range)
 {
 	return le64_to_cpu(range->base_pfn) + le64_to_cpu(range->nr_pages);
+}
+
+/* Of a run that check_runs() has passed. */
+static u64 run_end(const struct dpmgr_abi_run *run)
+{
+	return le64_to_cpu(run->base_pfn) + le32_to_cpu(run->nr_pages);
 }
 
 static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
@@ -192,6 +200,44 @@ static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
 	return NULL;
 }
 
+/* Are pages that nobody holds inside the saved ranges, and in no run? */
+static const char *check_pages(const struct dpmgr_state *state)
+{
+	u64 end = 0, range = 0, run = 0, i;
+
+	for (i = 0; i < state->nr_pages; i++) {
+		const struct dpmgr_abi_pages *pages = &state->pages[i];
+		u64 base_pfn = le64_to_cpu(pages->base_pfn);
+
+		if (base_pfn < end)
+			return "saved pages overlap or are not in ascending order";
+		if (!pages->nr_pages ||
+		    check_add_overflow(base_pfn, le64_to_cpu(pages->nr_pages),
+				       &end))
+			return "a number of saved pages is impossible";
+		if (pages->state != DPMGR_ABI_MUST_CLOSE &&
+		    pages->state != DPMGR_ABI_QUARANTINED)
+			return "the state of saved pages is unknown";
+		if (!all_zero(pages->reserved, sizeof(pages->reserved)))
+			return "the reserved bytes of saved pages are not zero";
+
+		while (range < state->nr_ranges &&
+		       base_pfn >= range_end(&state->ranges[range]))
+			range++;
+		if (range == state->nr_ranges ||
+		    end > range_end(&state->ranges[range]) ||
+		    base_pfn < le64_to_cpu(state->ranges[range].base_pfn))
+			return "saved pages are outside the saved ranges";
+		while (run < state->nr_runs &&
+		       base_pfn >= run_end(&state->runs[run]))
+			run++;
+		if (run < state->nr_runs &&
+		    end > le64_to_cpu(state->runs[run].base_pfn))
+			return "saved pages are in a saved run";
+	}
+	return NULL;
+}
+
 /* Take over a known section. Whether it holds whole entries. */
 static bool take_section(struct dpmgr_state *state, u32 type,
 			 const void *contents, u64 len)
@@ -213,10 +259,15 @@ static bool take_section(struct dpmgr_state *state, u32 type,
 		state->clients = contents;
 		state->nr_clients = len / entry;
 		break;
-	default:
+	case DPMGR_ABI_RUNS:
 		entry = sizeof(*state->runs);
 		state->runs = contents;
 		state->nr_runs = len / entry;
+		break;
+	default:
+		entry = sizeof(*state->pages);
+		state->pages = contents;
+		state->nr_pages = len / entry;
 		break;
 	}
 	return len % entry == 0;
@@ -253,9 +304,9 @@ static const char *split_sections(const u8 *payload, size_t len,
 
 		if (flags & ~DPMGR_ABI_SKIPPABLE)
 			return "a section has unknown flags";
-		if (type > DPMGR_ABI_RUNS && (flags & DPMGR_ABI_SKIPPABLE))
+		if (type > DPMGR_ABI_PAGES && (flags & DPMGR_ABI_SKIPPABLE))
 			continue;
-		if (type > DPMGR_ABI_RUNS || type != expected || flags)
+		if (type > DPMGR_ABI_PAGES || type != expected || flags)
 			return "a section is unknown, missing or out of order";
 		expected++;
 
@@ -289,5 +340,7 @@ int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,
 		*why = check_clients(state);
 	if (!*why)
 		*why = check_runs(state, page_size);
+	if (!*why)
+		*why = check_pages(state);
 	return *why ? -EBADMSG : 0;
 }

@@ -40,6 +40,8 @@ void dpmgr_state_end(struct dpmgr_state_writer *writer);
  * @nr_clients: entries
  * @runs: ascending
  * @nr_runs: entries
+ * @pages: ascending, none of them in a run
+ * @nr_pages: entries
  */
 struct dpmgr_state {
 	const char *strings;
@@ -50,6 +52,8 @@ struct dpmgr_state {
 	u64 nr_clients;
 	const struct dpmgr_abi_run *runs;
 	u64 nr_runs;
+	const struct dpmgr_abi_pages *pages;
+	u64 nr_pages;
 };
 
 int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,

@@ -110,6 +110,13 @@ enum dpmgr_lower_vtl {
 	DPMGR_LOWER_VTL_VTL0,
 };
 
+/* What VTL0 may do with a page: HV_MAP_GPA_FLAGS of the TLFS. */
+#define DPMGR_VTL0_READ		0x1u
+#define DPMGR_VTL0_WRITE	0x2u
+#define DPMGR_VTL0_KERNEL_EXEC	0x4u
+#define DPMGR_VTL0_USER_EXEC	0x8u
+#define DPMGR_VTL0_MASK_ALL	0xfu
+
 /**
  * struct dpmgr_client_params - what a client asks for
  * @size: sizeof(struct dpmgr_client_params), bytes
@@ -123,6 +130,9 @@ enum dpmgr_lower_vtl {
  * @owner: the module that @freeze and @thaw are in
  * @freeze: must be NULL in this version
  * @thaw: must be NULL in this version
+ * @vtl0_mask: what VTL0 may do with private buffers that are opened to it: 0 for
+ *	reading and writing, or these and execution, DPMGR_VTL0_*; 0 for all other
+ *	clients
  * @reserved: must be zero
  *
  * Begin the initialiser with DPMGR_CLIENT_PARAMS_INIT, which fills in @size and
@@ -139,7 +149,9 @@ struct dpmgr_client_params {
 	struct module *owner;
 	int (*freeze)(struct dpmgr_client *client);
 	void (*thaw)(struct dpmgr_client *client);
-	u64 reserved[4];
+	u32 vtl0_mask;
+	u32 reserved32;
+	u64 reserved[3];
 };
 
 /** DPMGR_CLIENT_PARAMS_INIT: defaults, for the start of an initialiser. */

@@ -30,6 +30,13 @@
  * DPMGR_ABI_RUNS          struct dpmgr_abi_run, ascending addresses
  * ======================  ====================================================
  *
+ * Version 1.1 adds, after these:
+ *
+ * ======================  ====================================================
+ * DPMGR_ABI_PAGES         struct dpmgr_abi_pages, ascending addresses, none of
+ *                         them in a run
+ * ======================  ====================================================
+ *
  * A slot is committed by the store of its @commit word, after everything else
  * in it. A generation number is never used twice. The generation to restore is
  * the committed one with the highest number above the region's @spent word; a
@@ -44,7 +51,7 @@
  */
 
 #define DPMGR_ABI_MAJOR			1
-#define DPMGR_ABI_MINOR			0
+#define DPMGR_ABI_MINOR			1
 
 #define DPMGR_ABI_REGION_MAGIC		"dma_pool_mgr\0st\n"
 #define DPMGR_ABI_SLOT_MAGIC		"dpmgrslt"
@@ -112,6 +119,7 @@ enum dpmgr_abi_section_type {
 	DPMGR_ABI_RANGES = 2,
 	DPMGR_ABI_CLIENTS = 3,
 	DPMGR_ABI_RUNS = 4,
+	DPMGR_ABI_PAGES = 5,
 };
 
 /* A reader that doesn't know the section may pass over it. */
@@ -155,13 +163,16 @@ static_assert(sizeof(struct dpmgr_abi_range) == 24);
  * @name: offset in DPMGR_ABI_STRINGS
  * @visibility: DPMGR_ABI_SHARED or DPMGR_ABI_PRIVATE
  * @lower_vtl: 0 for any, 1 for VTL0
+ * @vtl0_mask: what VTL0 may do with its runs, HV_MAP_GPA_FLAGS of the TLFS; 0 if
+ *	they are not opened. Version 1.1; reserved before
  * @reserved: 0
  */
 struct dpmgr_abi_client {
 	__le32 name;
 	__u8 visibility;
 	__u8 lower_vtl;
-	__u8 reserved[2];
+	__u8 vtl0_mask;
+	__u8 reserved;
 };
 
 static_assert(sizeof(struct dpmgr_abi_client) == 8);
@@ -185,5 +196,26 @@ struct dpmgr_abi_run {
 };
 
 static_assert(sizeof(struct dpmgr_abi_run) == 24);
+
+/**
+ * struct dpmgr_abi_pages - pool pages that nobody holds and that need attention
+ * @base_pfn: first page
+ * @nr_pages: how many
+ * @state: DPMGR_ABI_MUST_CLOSE or DPMGR_ABI_QUARANTINED
+ * @reserved: 0
+ */
+struct dpmgr_abi_pages {
+	__le64 base_pfn;
+	__le64 nr_pages;
+	__u8 state;
+	__u8 reserved[7];
+};
+
+static_assert(sizeof(struct dpmgr_abi_pages) == 24);
+
+/* Open to VTL0: to be closed before anything else. */
+#define DPMGR_ABI_MUST_CLOSE		1
+/* Could not be closed: never to be handed out. */
+#define DPMGR_ABI_QUARANTINED		2
 
 #endif /* _LINUX_DMA_POOL_MGR_ABI_H */
