@@ -29,6 +29,7 @@
 #include <linux/string.h>
 
 #include "client.h"
+#include "core/export.h"
 #include "guard.h"
 #include "policy.h"
 #include "pool.h"
@@ -657,6 +658,7 @@ void dpmgr_clients_freeze(struct dpmgr *mgr)
 	dpmgr_guard_wait(mgr);
 	dpmgr_open_stock_flush(mgr);
 }
+DPMGR_EXPORT_FOR_TESTS(dpmgr_clients_freeze);
 
 /**
  * dpmgr_clients_forget() - drop all clients and handles; pages keep their owners

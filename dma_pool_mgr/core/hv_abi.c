@@ -56,6 +56,7 @@
  * kernel and not for user space is undefined where the two are told apart.
  *
  * Context: any.
+ * Return: whether they are.
  */
 bool dpmgr_hv_map_flags_valid(u32 map_flags)
 {

@@ -272,11 +272,12 @@ static void a_user_mapping_holds_its_buffer(struct kunit *test)
 	expect_mapped(test, buf, addr + 3 * PAGE_SIZE, 3 * PAGE_SIZE);
 	second = map_buffer(test, buf, PAGE_SIZE, MAP_SHARED, 2 * PAGE_SIZE);
 	expect_mapped(test, buf, second, 2 * PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, map_buffer(test, buf, 5 * PAGE_SIZE, MAP_SHARED, 0),
-			0);
-	KUNIT_EXPECT_EQ(test, map_buffer(test, buf, 2 * PAGE_SIZE, MAP_SHARED,
-					 3 * PAGE_SIZE), 0);
-	KUNIT_EXPECT_EQ(test, map_buffer(test, buf, PAGE_SIZE, MAP_PRIVATE, 0), 0);
+	KUNIT_EXPECT_EQ(test, -EINVAL, map_buffer(test, buf, 5 * PAGE_SIZE,
+						  MAP_SHARED, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL, map_buffer(test, buf, 2 * PAGE_SIZE,
+						  MAP_SHARED, 3 * PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, -EINVAL, map_buffer(test, buf, PAGE_SIZE,
+						  MAP_PRIVATE, 0));
 
 	/* Even the client may go first, and another of its name may come. */
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(buf));
