@@ -102,7 +102,7 @@ void dpmgr_drain(struct dpmgr *mgr)
 			put_back(buf);
 	}
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_drain);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_drain);
 
 /* Context: may sleep. */
 void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp)
@@ -196,7 +196,7 @@ static struct dpmgr_buf *try_pool(struct dpmgr_client *client,
 	if (client->persistent && READ_ONCE(client->mgr->frozen))
 		return ERR_PTR(-EBUSY);
 	buf = dpmgr_handle_create(client, args->request.nr_pages, args->slack,
-			 args->tag);
+				  args->tag);
 	if (IS_ERR(buf))
 		return buf;
 	ret = take_pages(client->backing.pool, args, buf);
@@ -210,8 +210,8 @@ static struct dpmgr_buf *try_pool(struct dpmgr_client *client,
 }
 
 /* One that is open already. NULL if there is none. Neither sleeps nor waits. */
-static struct dpmgr_buf *try_open_stock(struct dpmgr_client *client,
-					const struct alloc_args *args)
+static struct dpmgr_buf *
+try_open_stock(struct dpmgr_client *client, const struct alloc_args *args)
 {
 	struct dpmgr_buf *buf;
 	int ret;
@@ -274,7 +274,7 @@ static struct dpmgr_buf *try_locked(struct dpmgr_client *client,
 	int ret;
 
 	buf = dpmgr_handle_create(client, args->request.nr_pages, args->slack,
-			 args->tag);
+				  args->tag);
 	if (IS_ERR(buf))
 		return buf;
 	ret = take_locked(client, args, buf);

@@ -141,7 +141,7 @@ static int check_params(const struct dpmgr_client_params *params,
 	*rule = "quota is in pages and not 0; DPMGR_QUOTA_NONE for none";
 	if (!params->quota)
 		return ret;
-	*rule = "vtl0_mask must be 0, or DPMGR_VTL0_READ | DPMGR_VTL0_WRITE and perhaps execution, of a private VTL0 client";
+	*rule = "vtl0_mask is 0, or a private VTL0 client's: reading, writing, perhaps execution";
 	if (!vtl0_mask_is_legal(params))
 		return ret;
 	*rule = "reserved fields must be zero";
@@ -658,7 +658,7 @@ void dpmgr_clients_freeze(struct dpmgr *mgr)
 	dpmgr_guard_wait(mgr);
 	dpmgr_open_stock_flush(mgr);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_clients_freeze);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_clients_freeze);
 
 /**
  * dpmgr_clients_forget() - drop all clients and handles; pages keep their owners

@@ -262,11 +262,11 @@ void dpmgr_debugfs_create(struct dpmgr *mgr, const char *name)
 	debugfs_create_file("buffers", 0400, mgr->debugfs, mgr, &buffers_fops);
 	debugfs_create_file("state", 0400, mgr->debugfs, mgr, &state_fops);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_debugfs_create);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_debugfs_create);
 
 /* Context: may sleep; waits for readers. */
 void dpmgr_debugfs_remove(struct dpmgr *mgr)
 {
 	debugfs_remove_recursive(mgr->debugfs);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_debugfs_remove);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_debugfs_remove);

@@ -359,7 +359,7 @@ void dpmgr_guard_shutdown(struct dpmgr *mgr)
 	if (close_private_pool(mgr, mgr->frozen))
 		pr_err("pool pages stay open to VTL0\n");
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_guard_shutdown);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_guard_shutdown);
 
 /* Context: may sleep. */
 void dpmgr_guard_init(struct dpmgr *mgr, u32 open_stock_pages)

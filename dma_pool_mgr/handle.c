@@ -363,4 +363,4 @@ void dpmgr_buf_look(const struct dpmgr_page_run *run,
 	    READ_ONCE(buf->state) >= DPMGR_BUF_LIVE)
 		look(buf, arg);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_buf_look);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_buf_look);

@@ -18,13 +18,16 @@
 #include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/syscore_ops.h>
 #include <asm/cpufeature.h>
 #include <asm/mshyperv.h>
 
 #include "debugfs.h"
+#include "guard.h"
 #include "manager.h"
 #include "pool.h"
 #include "servicing.h"
+#include "vtl_choose.h"
 
 /* Ranges that one parameter may list. */
 #define RANGES_MAX	32
@@ -45,6 +48,18 @@ static char *isolation = "auto";
 module_param(isolation, charp, 0444);
 MODULE_PARM_DESC(isolation, "What isolates this guest from its host: none, vbs, snp or tdx; auto (default) to ask Hyper-V, else the platform");
 
+static char *vtl = "auto";
+module_param(vtl, charp, 0444);
+MODULE_PARM_DESC(vtl, "What opens private pages to VTL0 and closes them: hyperv; emulated, for tests; none; or auto (default): hyperv where there is one");
+
+static char *emul_state;
+module_param(emul_state, charp, 0444);
+MODULE_PARM_DESC(emul_state, "With vtl=emulated: one SIZE@START where its protections outlive a kexec, 4 KiB and half a byte for each page of RAM");
+
+static uint open_stock = 1024;
+module_param(open_stock, uint, 0444);
+MODULE_PARM_DESC(open_stock, "Most private pages that are kept open to VTL0 while nobody holds them, for the next who wants such; 0 for none; default 1024");
+
 static int vtom_bit = DPMGR_NO_VTOM;
 module_param(vtom_bit, int, 0444);
 MODULE_PARM_DESC(vtom_bit, "Address bit that marks shared memory on a confidential VM; -1 (default) for none");
@@ -56,6 +71,14 @@ MODULE_PARM_DESC(vtom_bit, "Address bit that marks shared memory on a confidenti
  */
 static struct dpmgr *default_manager;
 static DEFINE_MUTEX(load_lock);
+
+/* What it was made of; the ranges are known during init only. */
+static struct dpmgr_mapping emul_mapping;
+static struct dpmgr_config config = {
+	.module = THIS_MODULE,
+	.mapping = &dpmgr_mapping_reserved,
+	.emul_mapping = &emul_mapping,
+};
 
 /* The parameters, parsed. */
 struct parsed {
@@ -138,16 +161,18 @@ static int parse_list(const char *param, const char *text,
 	return nr;
 }
 
-static int parse_state(struct parsed *parsed)
+/* A single range that has to survive a kexec. */
+static int parse_one(const char *param, const char *text,
+		     struct dpmgr_range *range)
 {
 	const char *rule;
 	int ret;
 
-	ret = dpmgr_range_parse(state, &parsed->state, 1, &rule);
+	ret = dpmgr_range_parse(text, range, 1, &rule);
 	if (ret < 0)
-		return refuse("state", &parsed->state, rule, ret);
-	if (parsed->state.name[0])
-		return refuse("state", &parsed->state,
+		return refuse(param, range, rule, ret);
+	if (range->name[0])
+		return refuse(param, range,
 			      "reserve_mem= memory doesn't survive a kexec; give SIZE@START",
 			      -EINVAL);
 	return 0;
@@ -199,7 +224,7 @@ static int parse_isolation(enum dpmgr_isolation *type)
 	return 0;
 }
 
-static int parse_params(struct dpmgr_config *config, struct parsed *parsed)
+static int parse_params(struct parsed *parsed)
 {
 	static char ** const lists[] = {
 		[DPMGR_SHARED] = &shared,
@@ -213,16 +238,26 @@ static int parse_params(struct dpmgr_config *config, struct parsed *parsed)
 				 parsed->ranges[v], RANGES_MAX);
 		if (ret < 0)
 			return ret;
-		config->ranges[v] = parsed->ranges[v];
-		config->nr_ranges[v] = ret;
+		config.ranges[v] = parsed->ranges[v];
+		config.nr_ranges[v] = ret;
 	}
 	if (state) {
-		ret = parse_state(parsed);
+		ret = parse_one("state", state, &parsed->state);
 		if (ret)
 			return ret;
-		config->state = &parsed->state;
+		config.state = &parsed->state;
 	}
-	ret = parse_isolation(&config->isolation);
+	if (emul_state) {
+		if (strcmp(vtl, "emulated")) {
+			pr_err("emul_state=%s: only with vtl=emulated\n",
+			       emul_state);
+			return -EINVAL;
+		}
+		ret = parse_one("emul_state", emul_state, &emul_mapping.range);
+		if (ret)
+			return ret;
+	}
+	ret = parse_isolation(&config.isolation);
 	if (ret)
 		return ret;
 	if (vtom_bit != DPMGR_NO_VTOM &&
@@ -231,7 +266,8 @@ static int parse_params(struct dpmgr_config *config, struct parsed *parsed)
 		       vtom_bit, PAGE_SHIFT);
 		return -EINVAL;
 	}
-	config->vtom_bit = vtom_bit;
+	config.vtom_bit = vtom_bit;
+	config.open_stock_pages = open_stock;
 	return 0;
 }
 
@@ -264,20 +300,50 @@ static struct notifier_block last_notifier = {
 	.priority = INT_MIN,
 };
 
-static void unregister_notifiers(void)
+/* Later than any notifier, and than every device's shutdown. */
+static void shutdown(void *data)
 {
+	guard(mutex)(&load_lock);
+	if (default_manager)
+		dpmgr_guard_shutdown(default_manager);
+}
+
+static const struct syscore_ops syscore_ops = {
+	.shutdown = shutdown,
+};
+
+static struct syscore syscore = {
+	.ops = &syscore_ops,
+};
+
+static void watch_for_the_end(void)
+{
+	register_reboot_notifier(&last_notifier);
+	register_reboot_notifier(&first_notifier);
+	register_syscore(&syscore);
+}
+
+static void stop_watching(void)
+{
+	unregister_syscore(&syscore);
 	unregister_reboot_notifier(&first_notifier);
 	unregister_reboot_notifier(&last_notifier);
 }
 
-static int __init load(const struct dpmgr_config *config)
+static int __init load(void)
 {
 	struct dpmgr *mgr;
+	int ret;
 
 	guard(mutex)(&load_lock);
-	mgr = dpmgr_create(config);
-	if (IS_ERR(mgr))
+	ret = dpmgr_config_check(&config) ?: dpmgr_vtl_choose(&config, vtl);
+	if (ret)
+		return ret;
+	mgr = dpmgr_create(&config);
+	if (IS_ERR(mgr)) {
+		dpmgr_vtl_release(&config);
 		return PTR_ERR(mgr);
+	}
 	default_manager = mgr;
 	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
 	return 0;
@@ -285,17 +351,13 @@ static int __init load(const struct dpmgr_config *config)
 
 static int __init dpmgr_init(void)
 {
-	struct dpmgr_config config = {
-		.module = THIS_MODULE,
-		.mapping = &dpmgr_mapping_reserved,
-	};
 	struct parsed *parsed __free(kfree) =
 		kzalloc(sizeof(*parsed), GFP_KERNEL);
 	int ret;
 
 	if (!parsed)
 		return -ENOMEM;
-	ret = parse_params(&config, parsed);
+	ret = parse_params(parsed);
 	if (ret)
 		return ret;
 	if (!shared && !private && !state) {
@@ -307,13 +369,14 @@ static int __init dpmgr_init(void)
 		return -EPERM;
 	}
 
-	register_reboot_notifier(&last_notifier);
-	register_reboot_notifier(&first_notifier);
-	ret = load(&config);
+	watch_for_the_end();
+	ret = load();
 	if (ret) {
-		unregister_notifiers();
+		stop_watching();
 		return ret;
 	}
+	memset(config.ranges, 0, sizeof(config.ranges));
+	config.state = NULL;
 	if (!state)
 		pr_warn("no state= was given: nothing persists, and what an earlier kernel saved is not looked for\n");
 	return 0;
@@ -329,9 +392,10 @@ static void __exit dpmgr_exit(void)
 {
 	if (!default_manager)
 		return;
-	unregister_notifiers();
+	stop_watching();
 	dpmgr_debugfs_remove(default_manager);
 	dpmgr_destroy(default_manager);
+	dpmgr_vtl_release(&config);
 }
 module_exit(dpmgr_exit);
 

@@ -21,12 +21,22 @@
 #include "pool.h"
 #include "servicing.h"
 
-/* The parameters that name ranges: the pools', and last the state region's. */
-#define NR_LISTS	(DPMGR_VISIBILITIES + 1)
+/* The parameters that name ranges: the pools', and then these. */
+enum {
+	STATE = DPMGR_VISIBILITIES,
+	EMUL_STATE,
+	NR_LISTS,
+};
 
 static const char *list_name(unsigned int list)
 {
-	return list < DPMGR_VISIBILITIES ? dpmgr_visibility_name(list) : "state";
+	static const char * const others[] = {
+		[STATE] = "state",
+		[EMUL_STATE] = "emul_state",
+	};
+
+	return list < DPMGR_VISIBILITIES ? dpmgr_visibility_name(list) :
+					   others[list];
 }
 
 static const struct dpmgr_range *list_ranges(const struct dpmgr_config *config,
@@ -37,8 +47,12 @@ static const struct dpmgr_range *list_ranges(const struct dpmgr_config *config,
 		*nr_ranges = config->nr_ranges[list];
 		return config->ranges[list];
 	}
-	*nr_ranges = config->state ? 1 : 0;
-	return config->state;
+	if (list == STATE) {
+		*nr_ranges = config->state ? 1 : 0;
+		return config->state;
+	}
+	*nr_ranges = config->emul_mapping && config->emul_mapping->range.size;
+	return config->emul_mapping ? &config->emul_mapping->range : NULL;
 }
 
 /* Is @range, in @list, clear of every range before it? */
@@ -86,7 +100,14 @@ static int check_vtom(const struct dpmgr_config *config,
 	return 0;
 }
 
-static int check_ranges(const struct dpmgr_config *config)
+/**
+ * dpmgr_config_check() - check all ranges, by themselves and against each other
+ * @config: what a manager is to be made of
+ *
+ * Context: any.
+ * Return: 0; -EINVAL or -ERANGE; the log names the range and the rule.
+ */
+int dpmgr_config_check(const struct dpmgr_config *config)
 {
 	unsigned int list, nr_ranges, i;
 	int ret;
@@ -141,7 +162,7 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 {
 	int ret;
 
-	ret = check_ranges(config);
+	ret = dpmgr_config_check(config);
 	if (ret)
 		return ret;
 	if (config->state) {
@@ -203,7 +224,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 			dpmgr_pool_start_scrubbing(mgr->pools[v]);
 	return mgr;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_create);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_create);
 
 /**
  * dpmgr_destroy() - take a manager apart
@@ -225,4 +246,4 @@ void dpmgr_destroy(struct dpmgr *mgr)
 	mutex_destroy(&mgr->lock);
 	kfree(mgr);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_destroy);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_destroy);

@@ -16,6 +16,8 @@
  * @nr_ranges: entries in each of @ranges; 0 for no such pool
  * @state: the state region, or NULL
  * @vtl: see struct dpmgr; the caller's, and outlives the manager
+ * @emul_mapping: of the emulated hypervisor's state, its range's size 0 if it has
+ *	none; or NULL if there can't be one
  * @open_stock_pages: most pages that are kept open to VTL0 with nobody holding
  *	them
  * @isolation: see struct dpmgr
@@ -28,11 +30,13 @@ struct dpmgr_config {
 	unsigned int nr_ranges[DPMGR_VISIBILITIES];
 	const struct dpmgr_range *state;
 	struct dpmgr_vtl *vtl;
+	struct dpmgr_mapping *emul_mapping;
 	u32 open_stock_pages;
 	enum dpmgr_isolation isolation;
 	int vtom_bit;
 };
 
+int dpmgr_config_check(const struct dpmgr_config *config);
 struct dpmgr *dpmgr_create(const struct dpmgr_config *config);
 void dpmgr_destroy(struct dpmgr *mgr);
 

@@ -139,7 +139,7 @@ bool dpmgr_open_stock_flush(struct dpmgr *mgr)
 	}
 	return any;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_open_stock_flush);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_open_stock_flush);
 
 void dpmgr_open_stock_init(struct dpmgr *mgr, u32 max_pages)
 {

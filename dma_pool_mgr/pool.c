@@ -115,7 +115,7 @@ int dpmgr_pool_put(struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
 	scrub(pool, run);
 	return dpmgr_pages_put(&pool->pages, run);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pool_put);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pool_put);
 
 /**
  * dpmgr_pool_put_pieces() - scrub and free what is left of an allocated run
@@ -166,7 +166,7 @@ bool dpmgr_pool_scrub(struct dpmgr_pool *pool)
 	WARN_ON_ONCE(dpmgr_pages_put(&pool->pages, &run));
 	return true;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pool_scrub);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pool_scrub);
 
 static void scrub_work(struct work_struct *work)
 {

@@ -582,7 +582,7 @@ int dpmgr_servicing_save(struct dpmgr *mgr)
 		ktime_us_delta(ktime_get(), start));
 	return 0;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_servicing_save);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_save);
 
 /*
  * What kernel_kexec() says. So can root with reboot(2), though devices are reset
@@ -613,7 +613,7 @@ void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 	    atomic64_read(&mgr->state_used))
 		dpmgr_region_poison(mgr->region->mapping.vaddr);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_servicing_prepare);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_prepare);
 
 /**
  * dpmgr_servicing_reboot() - this kernel ends
@@ -634,4 +634,4 @@ void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 	}
 	pr_info("not a kexec: nothing is saved\n");
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_servicing_reboot);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_reboot);

@@ -202,7 +202,7 @@ int dpmgr_vtl_open(struct dpmgr_vtl *vtl, const struct dpmgr_vtl_pages *pages,
 	}
 	return 0;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_vtl_open);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_vtl_open);
 
 /**
  * dpmgr_vtl_close() - keep VTL0 from pages
@@ -218,4 +218,4 @@ u64 dpmgr_vtl_close(struct dpmgr_vtl *vtl, const struct dpmgr_vtl_pages *pages)
 {
 	return close_first(vtl, pages, pages->nr_pages);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_vtl_close);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_vtl_close);

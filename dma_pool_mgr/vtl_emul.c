@@ -435,7 +435,7 @@ destroy:
 	emul_destroy(&emul->vtl);
 	return ERR_PTR(ret);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_emul_create);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_emul_create);
 
 /**
  * dpmgr_emul_inject() - let things go wrong, or right again
@@ -450,7 +450,7 @@ void dpmgr_emul_inject(struct dpmgr_emul *emul,
 	guard(raw_spinlock_irqsave)(&emul->lock);
 	emul->faults = *faults;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_emul_inject);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_emul_inject);
 
 /**
  * dpmgr_emul_check() - what may VTL0 do with a page now?
@@ -469,7 +469,7 @@ int dpmgr_emul_check(const struct dpmgr_emul *emul, u64 pfn)
 		return -ENXIO;
 	return map_get(emul, index);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_emul_check);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_emul_check);
 
 /**
  * dpmgr_emul_next_open() - find a page that VTL0 may do anything with
@@ -496,4 +496,4 @@ u64 dpmgr_emul_next_open(const struct dpmgr_emul *emul, u64 from_pfn, u64 end_pf
 	}
 	return end_pfn;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_emul_next_open);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_emul_next_open);

@@ -83,4 +83,4 @@ struct dpmgr_vtl *dpmgr_vtl_hyperv_create(u64 probe_pfn)
 	}
 	return vtl;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_vtl_hyperv_create);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_vtl_hyperv_create);

@@ -67,7 +67,7 @@ bool dpmgr_hv_map_flags_valid(u32 map_flags)
 		return false;
 	return !map_flags || (map_flags & DPMGR_VTL_READ);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_hv_map_flags_valid);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_hv_map_flags_valid);
 
 /**
  * dpmgr_hv_modify_encode() - make a call's control word and its page's header
@@ -89,7 +89,7 @@ u64 dpmgr_hv_modify_encode(const struct dpmgr_hv_modify *modify,
 	       (u64)modify->rep_count << REP_COUNT_SHIFT |
 	       (u64)modify->rep_start << REP_START_SHIFT;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_hv_modify_encode);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_hv_modify_encode);
 
 static enum dpmgr_hv_status decode_control(u64 control,
 					   struct dpmgr_hv_modify *modify)
@@ -165,7 +165,7 @@ dpmgr_hv_modify_decode(u64 control, const struct dpmgr_hv_modify_input *input,
 		return DPMGR_HV_STATUS_INVALID_PARAMETER;
 	return DPMGR_HV_STATUS_SUCCESS;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_hv_modify_decode);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_hv_modify_decode);
 
 /**
  * dpmgr_hv_result_encode() - make a result word

@@ -120,7 +120,7 @@ int dpmgr_pages_take(struct dpmgr_pages *pages,
 		return 0;
 	return -ENOSPC;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_take);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_take);
 
 /**
  * dpmgr_pages_search() - allocate a run of clean pages if there is one at all
@@ -142,7 +142,7 @@ int dpmgr_pages_search(struct dpmgr_pages *pages,
 	return take_from_any(pages, dpmgr_page_range_search, request, owner, run) ?
 		0 : -ENOSPC;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_search);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_search);
 
 /**
  * dpmgr_pages_take_dirty() - allocate dirty pages, to scrub and put them
@@ -163,7 +163,7 @@ bool dpmgr_pages_take_dirty(struct dpmgr_pages *pages, u32 max_pages,
 			return true;
 	return false;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_take_dirty);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_take_dirty);
 
 /**
  * dpmgr_pages_find() - the range that holds a page
@@ -235,7 +235,7 @@ int dpmgr_pages_claim(struct dpmgr_pages *pages, u64 base_pfn, u32 nr_pages,
 		ret = dpmgr_page_range_claim(range, index, nr_pages, owner);
 	return ret;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_claim);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_claim);
 
 /**
  * dpmgr_pages_put() - free a run, which must be clean
@@ -256,7 +256,7 @@ int dpmgr_pages_put(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
 		return 0;
 	return dpmgr_page_range_put(pages->ranges[i], run);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_put);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_put);
 
 /**
  * dpmgr_pages_quarantine() - keep pages of a run out for good
@@ -286,7 +286,7 @@ int dpmgr_pages_quarantine(struct dpmgr_pages *pages,
 					   base_pfn - pages->ranges[i]->info.base_pfn,
 					   nr_pages);
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_quarantine);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_quarantine);
 
 /**
  * dpmgr_pages_next() - the next run of a given state
@@ -321,7 +321,7 @@ bool dpmgr_pages_next(struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn,
 	}
 	return false;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_next);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_next);
 
 /**
  * dpmgr_pages_look() - what a page is part of, for a report
@@ -357,7 +357,7 @@ enum dpmgr_page_state dpmgr_pages_look(struct dpmgr_pages *pages, u64 pfn,
 		run->owner = READ_ONCE(range->tags[index].owner);
 	return end.state;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_look);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_look);
 
 /**
  * dpmgr_pages_owner() - who owns a run
@@ -411,7 +411,7 @@ void dpmgr_pages_count(struct dpmgr_pages *pages, unsigned int range,
 	if (in_runs)
 		counts->fragmentation = 1000 - counts->largest * 1000 / in_runs;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_count);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_count);
 
 /**
  * dpmgr_pages_info() - what is fixed about one range
@@ -507,7 +507,7 @@ fail:
 	dpmgr_pages_destroy(pages);
 	return ret;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_init);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_init);
 
 /**
  * dpmgr_pages_destroy() - forget every run; the pages are not touched
@@ -523,4 +523,4 @@ void dpmgr_pages_destroy(struct dpmgr_pages *pages)
 	kfree(pages->ranges);
 	*pages = (struct dpmgr_pages){};
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_destroy);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_destroy);

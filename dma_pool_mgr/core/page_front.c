@@ -274,7 +274,7 @@ bool dpmgr_pages_flush(struct dpmgr_pages *pages)
 	}
 	return flushed;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_flush);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_flush);
 
 /* What is parked of one range. */
 void dpmgr_page_fronts_count(struct dpmgr_pages *pages, unsigned int range,

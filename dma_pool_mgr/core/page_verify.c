@@ -139,4 +139,4 @@ const char *dpmgr_pages_verify(struct dpmgr_pages *pages, bool quiet)
 		return "the fronts hold more than their share";
 	return NULL;
 }
-DPMGR_EXPORT_FOR_TESTS(dpmgr_pages_verify);
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_verify);

@@ -133,6 +133,7 @@ enum dpmgr_lower_vtl {
  * @vtl0_mask: what VTL0 may do with private buffers that are opened to it: 0 for
  *	reading and writing, or these and execution, DPMGR_VTL0_*; 0 for all other
  *	clients
+ * @reserved32: must be zero
  * @reserved: must be zero
  *
  * Begin the initialiser with DPMGR_CLIENT_PARAMS_INIT, which fills in @size and
