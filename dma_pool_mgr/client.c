@@ -30,6 +30,7 @@
 
 #include "client.h"
 #include "core/export.h"
+#include "core/hv_abi.h"
 #include "guard.h"
 #include "policy.h"
 #include "pool.h"
@@ -101,7 +102,7 @@ static bool vtl0_mask_is_legal(const struct dpmgr_client_params *params)
 	return params->visibility == DPMGR_PRIVATE &&
 	       params->lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
 	       (params->vtl0_mask & at_least) == at_least &&
-	       !(params->vtl0_mask & ~DPMGR_VTL0_MASK_ALL);
+	       dpmgr_hv_map_flags_valid(params->vtl0_mask);
 }
 
 /* What VTL0 may do with the client's buffers; 0 where it needs no leave. */

@@ -20,7 +20,10 @@
 #include <linux/string.h>
 #include <linux/syscore_ops.h>
 #include <asm/cpufeature.h>
+/* Not for user-mode kernels. */
+#if IS_ENABLED(CONFIG_HYPERV)
 #include <asm/mshyperv.h>
+#endif
 
 #include "debugfs.h"
 #include "guard.h"

@@ -5,9 +5,16 @@
 #ifndef DPMGR_MAPPING_H
 #define DPMGR_MAPPING_H
 
+#include <linux/limits.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 #include "core/range.h"
+
+/* A user-mode kernel has none. */
+#ifndef __PHYSICAL_MASK
+#define __PHYSICAL_MASK		U64_MAX
+#endif
 
 struct resource;
 

@@ -105,7 +105,7 @@ static int modify(struct dpmgr_vtl *vtl, const struct dpmgr_vtl_pages *pages,
 				    vtl->ops->name,
 				    closes ? "closing" : "opening",
 				    page_pfn(pages, batch->first +
-					     min(reps, batch->nr_pages - 1)),
+					     min(*done, batch->nr_pages - 1)),
 				    dpmgr_hv_status_name(status), reps,
 				    batch->nr_pages, ret);
 	return ret;

@@ -54,7 +54,7 @@ struct dpmgr_vtl {
  * struct dpmgr_vtl_pages - pages to open or to close
  * @nr_pages: how many
  * @base_pfn: the first, if there is no @pfn_at and they are contiguous
- * @pfn_at: frame number of the page at an index; called with interrupts off
+ * @pfn_at: frame number of the page at an index; quick, as interrupts may be off
  * @stuck: the page at this index could not be closed; must not be handed out
  *	again. NULL if the caller goes by the number of such pages
  * @arg: for @pfn_at and @stuck

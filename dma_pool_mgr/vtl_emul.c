@@ -400,9 +400,9 @@ static int make_map(struct dpmgr_emul *emul,
  *
  * Context: may sleep.
  * Return: it, or an ERR_PTR: -EINVAL without extents, for some that are empty or
- * wrap, or that the map in @config->state does not cover; -ENOSPC for too many of them or too
- * little memory at @config->state; -EBADMSG for a map there that is damaged;
- * -ENOMEM.
+ * wrap, or that the map in @config->state does not cover; -ENOSPC for too many of
+ * them or too little memory at @config->state; -EBADMSG for a map there that is
+ * damaged; -ENOMEM.
  */
 struct dpmgr_emul *dpmgr_emul_create(const struct dpmgr_emul_config *config,
 				     const char **rule)

@@ -340,6 +340,60 @@ build_modules()
 		"$@" modules
 }
 
+# make_tree SOURCE TREE: the kernel's source as links, with a place for us.
+make_tree()
+{
+	local source=$1 tree=$2
+
+	[ ! -e "$tree" ] || return 0
+	rm -rf "$tree.part"
+	mkdir -p "$tree.part/drivers/dma_pool_mgr"
+	find "$source" -mindepth 1 -maxdepth 1 ! -name drivers \
+		-exec ln -s -t "$tree.part" {} +
+	find "$source/drivers" -mindepth 1 -maxdepth 1 ! -name Kconfig ! -name Makefile \
+		-exec ln -s -t "$tree.part/drivers" {} +
+	sed 's,^endmenu,source "drivers/dma_pool_mgr/Kconfig"\n\n&,' \
+		"$source/drivers/Kconfig" > "$tree.part/drivers/Kconfig"
+	{
+		cat "$source/drivers/Makefile"
+		echo "obj-\$(CONFIG_DMA_POOL_MGR) += dma_pool_mgr/"
+	} > "$tree.part/drivers/Makefile"
+	mv "$tree.part" "$tree"
+}
+
+# project_files: what a kernel build reads of the project.
+project_files()
+{
+	(
+		cd "$top" || exit
+		find Kbuild Kconfig dma_pool_mgr include samples tests/kunit tests/bench \
+			-type f ! -path '*/user/*' \
+			\( -name '*.[chS]' -o -name Kbuild -o -name Kconfig -o -name Makefile \)
+	)
+}
+
+# copy_project DIR: make DIR hold what a kernel build reads of the project.
+copy_project()
+{
+	local dir=$1 file
+
+	while read -r file; do
+		cmp -s "$top/$file" "$dir/$file" && continue
+		mkdir -p "$(dirname "$dir/$file")"
+		cp "$top/$file" "$dir/$file"
+	done < <(project_files)
+	(cd "$dir" && find . -type f -printf '%P\n') | sort |
+		comm -23 - <(project_files | sort) |
+		while read -r file; do rm "$dir/$file"; done
+}
+
+# content DIR: a hash of the files there and their names.
+content()
+{
+	(cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum) |
+		sha256sum | cut -d ' ' -f 1
+}
+
 # prepare_guest: all that a guest on the stock kernel is made of.
 prepare_guest()
 {

@@ -167,7 +167,7 @@ static void a_buffer_is_open_while_it_is_held(struct kunit *test)
 
 static void the_mask_is_what_the_client_asks_for(struct kunit *test)
 {
-	static const u32 bad[] = { DPMGR_VTL0_READ, DPMGR_VTL0_WRITE, 0x13, 0x80000003 };
+	static const u32 bad[] = { DPMGR_VTL0_READ, DPMGR_VTL0_WRITE, 0x7, 0x13, 0x80000003 };
 	struct dpmgr_client_params params = vtl0_params("exec", true);
 	struct dpmgr_client *client;
 	struct dpmgr_buf *buf;

@@ -113,12 +113,11 @@ def install_modules(kernel_root, modules, root):
     subprocess.run(["depmod", "-b", root, release], check=True)
 
 
-def build(kernel_root, guest_root, modules, folder):
-    """Build both archives in FOLDER; return the paths of the kernel and of FIRST."""
+def build_base(kernel_root, guest_root, modules, folder):
+    """Build BASE in FOLDER; return the paths of the kernel and of BASE."""
     release = os.path.basename(kernel_root)
     kernel = os.path.join(kernel_root, "boot", "vmlinuz-" + release)
     base = os.path.join(folder, "base.cpio.gz")
-    first = os.path.join(folder, "first.cpio")
     shutil.rmtree(folder, ignore_errors=True)
 
     root = os.path.join(folder, "root")
@@ -134,7 +133,13 @@ def build(kernel_root, guest_root, modules, folder):
     install_modules(kernel_root, modules, root)
     with gzip.open(base, "wb", compresslevel=1) as out:
         write_cpio(out, root)
+    return kernel, base
 
+
+def build(kernel_root, guest_root, modules, folder):
+    """Build both archives in FOLDER; return the paths of the kernel and of FIRST."""
+    kernel, base = build_base(kernel_root, guest_root, modules, folder)
+    first = os.path.join(folder, "first.cpio")
     boot = os.path.join(folder, "second")
     install(kernel, boot, "boot/vmlinuz", 0o644)
     install(base, boot, "boot/initrd", 0o644)

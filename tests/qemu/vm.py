@@ -41,7 +41,8 @@ def read_log(path):
 class Guest:
     """One QEMU. Use as a context manager: it is gone when the block ends."""
 
-    def __init__(self, image, log, append="", memory="1G", ram=None, devices=()):
+    def __init__(self, image, log, append="", memory="1G", ram=None, devices=(),
+                 cpus=2, accel="tcg,thread=single"):
         """IMAGE: (kernel, initrd); LOG: the console's log, appended to; RAM: a
         file to be the guest's memory, shared with us and kept; DEVICES: more
         arguments for QEMU."""
@@ -49,13 +50,14 @@ class Guest:
         self.log_start = len(read_log(log))
         self.expected_splats = 0
         self.agent, theirs = socket.socketpair()
-        # One thread for all virtual CPUs: with a thread for each, QEMU 7.2 may run
-        # a breakpoint that the kernel, patching its code, has already removed.
-        accel = os.environ.get("QEMU_ACCEL", "tcg,thread=single")
+        # One thread for all virtual CPUs, unless somebody knows better: with a
+        # thread for each, QEMU 7.2 may run a breakpoint that the kernel, patching
+        # its code, has already removed.
+        accel = os.environ.get("QEMU_ACCEL", accel)
         arguments = [
             "timeout", "--kill-after=5", str(LIFE_SECONDS),
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic",
-            "-no-reboot", "-accel", accel, "-smp", "2",
+            "-no-reboot", "-accel", accel, "-smp", str(cpus),
             "-cpu", "host" if accel == "kvm" else "max",
             "-m", memory,
             "-chardev", f"file,id=console,path={log},append=on",

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The client API.
+ */
+#ifndef BENCH_API_H
+#define BENCH_API_H
+
+struct device;
+
+/* Hot pairs of single pages, with and without zeroing. */
+void bench_api(struct device *dev);
+
+/* What live buffers cost beyond the tags of their pages. */
+void bench_buffers(struct device *dev);
+
+#endif /* BENCH_API_H */
