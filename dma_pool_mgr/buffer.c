@@ -80,7 +80,7 @@ static void put_back(struct dpmgr_buf *buf)
 		dpmgr_guard_close(buf->client->mgr, buf->client->backing.pool,
 				  buf);
 	if (!WARN_ON_ONCE(put_pages(buf)))
-		dpmgr_handle_discard(buf, true);
+		dpmgr_handle_discard(buf);
 }
 
 /**
@@ -181,37 +181,97 @@ static int take_locked(const struct dpmgr_client *client,
 	return 0;
 }
 
+/* Give up a handle with its pages, which nobody has seen yet. */
+static struct dpmgr_buf *undo(struct dpmgr_buf *buf, int err)
+{
+	const struct dpmgr_client *client = buf->client;
+	const struct dpmgr_page_run run = {
+		.base_pfn = buf->base_pfn,
+		.nr_pages = buf->nr_pages,
+		.owner = buf,
+	};
+
+	if (client->backing.pool)
+		WARN_ON_ONCE(dpmgr_pages_put(&client->backing.pool->pages, &run));
+	else
+		dpmgr_locked_release(buf->locked);
+	dpmgr_handle_forget(client->mgr, buf, client->persistent);
+	return ERR_PTR(err);
+}
+
+/* The same where VTL0 may have seen them; they are closed. May sleep. */
+static struct dpmgr_buf *undo_seen(struct dpmgr_buf *buf, int err)
+{
+	const struct dpmgr_client *client = buf->client;
+
+	WARN_ON_ONCE(put_pages(buf));
+	dpmgr_handle_forget(client->mgr, buf, client->persistent);
+	return ERR_PTR(err);
+}
+
 /*
- * One attempt, which neither sleeps nor waits. -EAGAIN if there is no clean run
- * to fit; else as dpmgr_alloc().
+ * A handle with its pages. Neither sleeps nor waits. -EAGAIN if there is no clean
+ * run to fit; else as dpmgr_alloc().
  */
+static struct dpmgr_buf *new_of_pool(struct dpmgr_client *client,
+				     const struct alloc_args *args)
+{
+	struct dpmgr_buf *buf;
+	int ret;
+
+	buf = dpmgr_handle_create(client, args->request.nr_pages, args->slack);
+	if (IS_ERR(buf))
+		return buf;
+	ret = take_pages(client->backing.pool, args, buf);
+	if (ret) {
+		dpmgr_handle_forget(client->mgr, buf, client->persistent);
+		return ERR_PTR(ret);
+	}
+	return buf;
+}
+
+/* The same for locked pages; may sleep if @args->gfp allows blocking. */
+static struct dpmgr_buf *new_locked(struct dpmgr_client *client,
+				    const struct alloc_args *args)
+{
+	struct dpmgr_buf *buf;
+	int ret;
+
+	buf = dpmgr_handle_create(client, args->request.nr_pages, args->slack);
+	if (IS_ERR(buf))
+		return buf;
+	ret = take_locked(client, args, buf);
+	if (ret) {
+		dpmgr_handle_forget(client->mgr, buf, client->persistent);
+		return ERR_PTR(ret);
+	}
+	return buf;
+}
+
+static struct dpmgr_buf *attach(struct dpmgr_buf *buf,
+				const struct alloc_args *args)
+{
+	int ret = dpmgr_handle_attach(buf, args->tag, DPMGR_BUF_LIVE);
+
+	return likely(!ret) ? buf : undo(buf, ret);
+}
+
 static struct dpmgr_buf *try_pool(struct dpmgr_client *client,
 				  const struct alloc_args *args)
 {
 	struct dpmgr_buf *buf;
-	int ret;
 
 	/* Whoever freezes waits for us, so that this is all or nothing to it. */
 	guard(rcu)();
 	if (client->persistent && READ_ONCE(client->mgr->frozen))
 		return ERR_PTR(-EBUSY);
-	buf = dpmgr_handle_create(client, args->request.nr_pages, args->slack,
-				  args->tag);
-	if (IS_ERR(buf))
-		return buf;
-	ret = take_pages(client->backing.pool, args, buf);
-	if (ret) {
-		dpmgr_handle_discard(buf, false);
-		return ERR_PTR(ret);
-	}
-	if (!client->backing.guarded)
-		dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
-	return buf;
+	buf = new_of_pool(client, args);
+	return IS_ERR(buf) ? buf : attach(buf, args);
 }
 
 /* One that is open already. NULL if there is none. Neither sleeps nor waits. */
-static struct dpmgr_buf *
-try_open_stock(struct dpmgr_client *client, const struct alloc_args *args)
+static struct dpmgr_buf *try_open_stock(struct dpmgr_client *client,
+					const struct alloc_args *args)
 {
 	struct dpmgr_buf *buf;
 	int ret;
@@ -222,92 +282,71 @@ try_open_stock(struct dpmgr_client *client, const struct alloc_args *args)
 	buf = dpmgr_open_stock_get(client, args->request.nr_pages);
 	if (!buf)
 		return NULL;
-	ret = dpmgr_handle_adopt(buf, client, args->slack, args->tag);
-	if (ret) {
-		dpmgr_open_stock_return(client->mgr, buf);
-		return ERR_PTR(ret);
-	}
 	dpmgr_pool_clear(client->backing.pool, buf->base_pfn, buf->nr_pages);
-	dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
-	return buf;
+	buf->slack = args->slack;
+	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
+	WRITE_ONCE(buf->client, client);
+	ret = dpmgr_handle_attach(buf, args->tag, DPMGR_BUF_LIVE);
+	if (!ret)
+		return buf;
+	WRITE_ONCE(buf->client, NULL);
+	WRITE_ONCE(buf->state, DPMGR_BUF_OPEN);
+	buf->slack = client->vtl0_mask;
+	dpmgr_open_stock_return(client->mgr, buf);
+	return ERR_PTR(ret);
 }
 
-/*
- * Open a buffer that has its pages, and make it live. On failure, handle and
- * pages are given back.
- */
-static struct dpmgr_buf *open_new(struct dpmgr_client *client,
-				  struct dpmgr_buf *buf)
+/* Open what has its pages, and make it a buffer. May not be called in atomic. */
+static struct dpmgr_buf *open_and_attach(struct dpmgr_buf *buf,
+					 const struct alloc_args *args)
 {
+	struct dpmgr_client *client = buf->client;
 	int ret = READ_ONCE(client->mgr->vtl0.ended) ? -EBUSY :
 						       dpmgr_guard_open(buf);
 
-	if (ret) {
-		WARN_ON_ONCE(put_pages(buf));
-		dpmgr_handle_discard(buf, false);
-		return ERR_PTR(ret);
-	}
-	dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
-	return buf;
+	if (ret)
+		return undo_seen(buf, ret);
+	ret = dpmgr_handle_attach(buf, args->tag, DPMGR_BUF_LIVE);
+	if (!ret)
+		return buf;
+	dpmgr_guard_close(client->mgr, client->backing.pool, buf);
+	return undo_seen(buf, ret);
 }
 
-/* try_pool() for a VTL0 client. May sleep if @args->gfp allows blocking. */
-static struct dpmgr_buf *try_guarded_pool(struct dpmgr_client *client,
-					  const struct alloc_args *args)
+/* For a VTL0 client. May sleep if @args->gfp allows blocking. */
+static struct dpmgr_buf *try_guarded(struct dpmgr_client *client,
+				     const struct alloc_args *args)
 {
-	struct dpmgr_buf *buf = try_open_stock(client, args);
+	const bool is_pool = client->backing.pool;
+	struct dpmgr_buf *buf;
 
-	if (buf)
-		return buf;
+	if (is_pool) {
+		buf = try_open_stock(client, args);
+		if (buf)
+			return buf;
+	}
 	if (!gfpflags_allow_blocking(args->gfp))
 		return ERR_PTR(-EAGAIN);
 	guard(rwsem_read)(&client->mgr->vtl0.sem);
-	buf = try_pool(client, args);
-	return IS_ERR(buf) ? buf : open_new(client, buf);
+	/* Whoever freezes waits for us. */
+	if (is_pool && READ_ONCE(client->mgr->frozen))
+		return ERR_PTR(-EBUSY);
+	buf = is_pool ? new_of_pool(client, args) : new_locked(client, args);
+	return IS_ERR(buf) ? buf : open_and_attach(buf, args);
 }
 
-/* The same for locked pages; may sleep if @args->gfp allows blocking. */
-static struct dpmgr_buf *try_locked(struct dpmgr_client *client,
-				    const struct alloc_args *args)
-{
-	struct dpmgr_buf *buf;
-	int ret;
-
-	buf = dpmgr_handle_create(client, args->request.nr_pages, args->slack,
-				  args->tag);
-	if (IS_ERR(buf))
-		return buf;
-	ret = take_locked(client, args, buf);
-	if (ret) {
-		dpmgr_handle_discard(buf, false);
-		return ERR_PTR(ret);
-	}
-	if (!client->backing.guarded)
-		dpmgr_handle_attach(buf, &client->bufs, DPMGR_BUF_LIVE);
-	return buf;
-}
-
-/* try_locked() for a VTL0 client. */
-static struct dpmgr_buf *try_guarded_locked(struct dpmgr_client *client,
-					    const struct alloc_args *args)
-{
-	struct dpmgr_buf *buf;
-
-	if (!gfpflags_allow_blocking(args->gfp))
-		return ERR_PTR(-ENOMEM);
-	guard(rwsem_read)(&client->mgr->vtl0.sem);
-	buf = try_locked(client, args);
-	return IS_ERR(buf) ? buf : open_new(client, buf);
-}
-
+/* One attempt. -EAGAIN if no clean pages were at hand; else as dpmgr_alloc(). */
 static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 				   const struct alloc_args *args)
 {
-	if (client->backing.guarded)
-		return client->backing.pool ? try_guarded_pool(client, args) :
-					      try_guarded_locked(client, args);
-	return client->backing.pool ? try_pool(client, args) :
-				      try_locked(client, args);
+	struct dpmgr_buf *buf;
+
+	if (unlikely(client->backing.guarded))
+		return try_guarded(client, args);
+	if (likely(client->backing.pool))
+		return try_pool(client, args);
+	buf = new_locked(client, args);
+	return IS_ERR(buf) ? buf : attach(buf, args);
 }
 
 /*
@@ -387,6 +426,28 @@ static const char *refusal(int err)
 	}
 }
 
+/* Whatever came in the way first: a bad argument is that. */
+static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t size,
+					 const struct alloc_args *args,
+					 struct dpmgr_buf *buf)
+{
+	const u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
+	int ret = dpmgr_text_check(args->tag, DPMGR_TAG_MAX, ' ');
+
+	if (!ret && (!size || args->gfp & ~GFP_KNOWN))
+		ret = -EINVAL;
+	if (!ret && nr_pages > client->max_pages)
+		ret = -E2BIG;
+	if (ret)
+		buf = ERR_PTR(ret);
+	if (!(args->gfp & __GFP_NOWARN))
+		dev_warn_ratelimited(client->dev,
+				     "dma_pool_mgr: %s: allocation of %zu bytes for \"%.32s\" refused: %s (%pe)\n",
+				     client->name, size, args->tag ?: "(null)",
+				     refusal(PTR_ERR(buf)), buf);
+	return buf;
+}
+
 /**
  * dpmgr_alloc() - allocate a buffer
  * @client: the client
@@ -407,41 +468,27 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 			      gfp_t gfp, const char *tag)
 {
 	const u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
-	const struct dpmgr_pool *pool = client->backing.pool;
 	struct alloc_args args = {
 		.request = {
+			.nr_pages = nr_pages,
 			.node = client->node_id,
 			.persistent = client->persistent,
 			.end_pfn = client->end_pfn,
 		},
+		.slack = PFN_PHYS(nr_pages) - size,
 		.gfp = gfp,
 		.tag = tag,
 	};
 	struct dpmgr_buf *buf;
-	int ret;
 
-	ret = dpmgr_text_check(tag, DPMGR_TAG_MAX, ' ');
-	if (!ret && (!size || gfp & ~GFP_KNOWN))
-		ret = -EINVAL;
-	if (!ret && nr_pages > (pool ? dpmgr_pages_largest(&pool->pages,
-							   &args.request) :
-				       min(totalram_pages(), (unsigned long)INT_MAX)))
-		ret = -E2BIG;
-	args.request.nr_pages = nr_pages;
-	args.slack = PFN_PHYS(nr_pages) - size;
-
-	if (ret)
-		buf = ERR_PTR(ret);
+	if (unlikely(!size || !tag || gfp & ~GFP_KNOWN ||
+		     nr_pages > client->max_pages))
+		buf = ERR_PTR(-EINVAL);
 	else if (gfpflags_allow_blocking(gfp))
 		buf = alloc_blocking(client, &args);
 	else
 		buf = alloc_atomic(client, &args);
-	if (IS_ERR(buf) && !(gfp & __GFP_NOWARN))
-		dev_warn_ratelimited(client->dev,
-				     "dma_pool_mgr: %s: allocation of %zu bytes for \"%.32s\" refused: %s (%pe)\n",
-				     client->name, size, tag ?: "(null)",
-				     refusal(PTR_ERR(buf)), buf);
-	return buf;
+	return likely(!IS_ERR(buf)) ? buf : refuse(client, size, &args, buf);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_alloc, DMA_POOL_MGR);
 
@@ -604,15 +651,15 @@ int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
 	struct dpmgr_buf *buf;
 
 	dpmgr_refill_stocks(client->mgr, GFP_KERNEL);
-	buf = dpmgr_handle_create(client, nr_pages, slack, tag);
+	buf = dpmgr_handle_create(client, nr_pages, slack);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 	if (dpmgr_pages_claim(&client->backing.pool->pages, base_pfn, nr_pages,
 			      buf)) {
-		dpmgr_handle_discard(buf, false);
+		dpmgr_handle_forget(client->mgr, buf, true);
 		return -EBADMSG;
 	}
 	buf->base_pfn = base_pfn;
-	dpmgr_handle_attach(buf, &client->pending, DPMGR_BUF_PENDING);
-	return 0;
+	/* On failure the manager is destroyed, and with it the handle. */
+	return dpmgr_handle_attach(buf, tag, DPMGR_BUF_PENDING);
 }

@@ -73,24 +73,28 @@ static struct dpmgr_client *client_new(struct dpmgr *mgr, const char *name,
 		return ERR_PTR(-ENOSPC);
 	}
 	client->mgr = mgr;
+	/* As long as there are buffers to look after, live or not. */
+	__module_get(mgr->module);
 	strscpy(client->name, name);
 	client->persistent = persistent;
 	mutex_init(&client->lock);
 	raw_spin_lock_init(&client->buf_lock);
-	INIT_LIST_HEAD(&client->bufs);
 	INIT_LIST_HEAD(&client->pending);
-	INIT_LIST_HEAD(&client->leaving);
 	return client;
 }
 
 static void client_free(struct dpmgr_client *client)
 {
+	struct module *module = client->mgr->module;
+
+	dpmgr_tag_drop_idle(client);
 	if (client->persistent)
 		dpmgr_state_uncharge(client->mgr,
 				     dpmgr_client_state_bytes(client->name));
 	mutex_destroy(&client->lock);
 	/* See dpmgr_buf_look(). */
 	kfree_rcu(client, rcu);
+	module_put(module);
 }
 
 static bool vtl0_mask_is_legal(const struct dpmgr_client_params *params)
@@ -207,7 +211,7 @@ static u64 reach(struct device *dev, u64 bias)
  */
 static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 			const struct dpmgr_client_params *params, u64 *end_pfn,
-			const char **rule)
+			u64 *max_pages, const char **rule)
 {
 	const struct dpmgr_pool *pool = backing->pool;
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
@@ -224,6 +228,7 @@ static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 	if (dev->dma_range_map)
 		return -EOPNOTSUPP;
 	*end_pfn = reach(dev, pool ? pool->bias : 0);
+	*max_pages = min(totalram_pages(), (unsigned long)INT_MAX);
 	if (!pool)
 		return 0;
 	*rule = "no range of the pool survives a kexec; add one as SIZE@START";
@@ -231,9 +236,8 @@ static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 		return -ENODEV;
 	request.end_pfn = *end_pfn;
 	*rule = "the pool, at the addresses that devices use, lies above the device's DMA mask";
-	if (!dpmgr_pages_largest(&pool->pages, &request))
-		return -EOPNOTSUPP;
-	return 0;
+	*max_pages = dpmgr_pages_largest(&pool->pages, &request);
+	return *max_pages ? 0 : -EOPNOTSUPP;
 }
 
 static const char *difference(const struct dpmgr_client *absent,
@@ -293,7 +297,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 {
 	struct dpmgr_client *client;
 	struct dpmgr_backing backing;
-	u64 end_pfn;
+	u64 end_pfn, max_pages;
 	int ret;
 
 	ret = dpmgr_policy_decide(mgr, params, &backing, rule);
@@ -302,7 +306,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	*rule = "a persistent client needs a state region; load with state=SIZE@START";
 	if (params->persistent && !mgr->state_limit)
 		return ERR_PTR(-ENODEV);
-	ret = check_device(dev, &backing, params, &end_pfn, rule);
+	ret = check_device(dev, &backing, params, &end_pfn, &max_pages, rule);
 	if (ret)
 		return ERR_PTR(ret);
 	/* Its first allocation may be one that can't sleep. */
@@ -316,10 +320,9 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	client->backing = backing;
 	client->node_id = params->node;
 	client->end_pfn = end_pfn;
+	client->max_pages = max_pages;
 	client->quota = params->quota;
 	client->finished = false;
-	/* The caller holds the manager, which holds the module. */
-	__module_get(mgr->module);
 	return client;
 }
 
@@ -373,20 +376,21 @@ static bool give_up_some(struct dpmgr_client *client, unsigned long by)
 	for (i = 0; i < GIVE_UP_BATCH; i++) {
 		struct dpmgr_buf *buf;
 
-		buf = list_first_entry_or_null(&client->bufs, struct dpmgr_buf,
-					       link);
+		buf = hlist_entry_safe(client->bufs.first, struct dpmgr_buf, node);
 		if (!buf)
 			break;
+		hlist_del(&buf->node);
 		if (client->persistent &&
 		    (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_PENDING,
 				       by) ||
 		     dpmgr_buf_give_up(buf, DPMGR_BUF_PARKED,
 				       DPMGR_BUF_PENDING, by))) {
-			list_move_tail(&buf->link, &client->pending);
+			/* The newest comes first here, and last in the end. */
+			list_add(&buf->link, &client->pending);
 			client->nr_pending++;
 			continue;
 		}
-		list_move_tail(&buf->link, &client->leaving);
+		hlist_add_head(&buf->node, &client->leaving);
 		if (dpmgr_buf_give_up(buf, DPMGR_BUF_LIVE, DPMGR_BUF_DRAINING,
 				      by))
 			dpmgr_buf_release(buf);
@@ -424,9 +428,8 @@ void dpmgr_client_destroy(struct dpmgr_client *client)
 	 */
 	scoped_guard(mutex, &mgr->lock)
 		client->dev = NULL;
-	dpmgr_clients_prune(mgr);
 	put_device(dev);
-	module_put(mgr->module);
+	dpmgr_clients_prune(mgr);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_client_destroy, DMA_POOL_MGR);
 
@@ -469,7 +472,8 @@ static struct dpmgr_buf *retrieve(struct dpmgr_client *client,
 	lockdep_assert_held(&client->buf_lock);
 	if (buf->base_pfn + buf->nr_pages > client->end_pfn)
 		return ERR_PTR(-EOPNOTSUPP);
-	list_move_tail(&buf->link, &client->bufs);
+	list_del(&buf->link);
+	hlist_add_head(&buf->node, &client->bufs);
 	client->nr_pending--;
 	buf->vaddr = dpmgr_handle_vaddr(buf);
 	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
@@ -554,7 +558,8 @@ static bool free_pending_some(struct dpmgr_client *client)
 					       struct dpmgr_buf, link);
 		if (!buf)
 			break;
-		list_move_tail(&buf->link, &client->bufs);
+		list_del(&buf->link);
+		hlist_add_head(&buf->node, &client->bufs);
 		client->nr_pending--;
 		WRITE_ONCE(buf->state, DPMGR_BUF_DRAINING);
 		dpmgr_buf_release(buf);

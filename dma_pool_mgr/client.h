@@ -43,8 +43,8 @@ enum dpmgr_buf_state {
 
 /**
  * struct dpmgr_buf - a run of pages that a client holds
- * @link: on the client's @bufs, @pending or @leaving (its @buf_lock), or in
- *	stock
+ * @node: on the client's @bufs or @leaving (its @buf_lock)
+ * @link: on the client's @pending (its @buf_lock), or in a stock
  * @refs: the handle's, while it is not given up, and one for each user mapping
  * @draining: after the last of them: on the manager's list of that name
  * @client: whose it is
@@ -59,7 +59,10 @@ enum dpmgr_buf_state {
  * @state: enum dpmgr_buf_state
  */
 struct dpmgr_buf {
-	struct list_head link;
+	union {
+		struct hlist_node node;
+		struct list_head link;
+	};
 	union {
 		atomic_t refs;
 		struct llist_node draining;
@@ -114,6 +117,7 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @backing: where buffers come from
  * @node_id: preferred NUMA node
  * @end_pfn: the device reaches pages below this one
+ * @max_pages: no buffer can be longer
  * @quota: most pages that it may hold
  * @rcu: to free it
  * @lock: orders retrieve, finish and destroy
@@ -126,6 +130,8 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @pending: buffers to retrieve, in the order they come in
  * @leaving: draining buffers of a client that is being destroyed
  * @tags: struct dpmgr_tag by name
+ * @idle_tag: the one of them that was the last to lose its last buffer; it may
+ *	have got another since
  * @nr_pages: pages that it holds, in any state
  * @nr_pages_max: the most that @nr_pages has ever been
  * @nr_bufs: length of all three lists
@@ -146,6 +152,7 @@ struct dpmgr_client {
 	struct dpmgr_backing backing;
 	int node_id;
 	u64 end_pfn;
+	u64 max_pages;
 	u64 quota;
 	struct rcu_head rcu;
 
@@ -155,10 +162,11 @@ struct dpmgr_client {
 	u32 saved_index;
 
 	raw_spinlock_t buf_lock;
-	struct list_head bufs;
+	struct hlist_head bufs;
 	struct list_head pending;
-	struct list_head leaving;
+	struct hlist_head leaving;
 	struct rb_root tags;
+	struct dpmgr_tag *idle_tag;
 	u64 nr_pages;
 	u64 nr_pages_max;
 	u32 nr_bufs;
@@ -176,14 +184,14 @@ void dpmgr_clients_freeze(struct dpmgr *mgr);
 
 /* handle.c */
 struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
-				      u16 slack, const char *tag_name);
-void dpmgr_handle_discard(struct dpmgr_buf *buf, bool attached);
-void dpmgr_handle_attach(struct dpmgr_buf *buf, struct list_head *list,
-			 enum dpmgr_buf_state state);
+				      u16 slack);
+int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name,
+			enum dpmgr_buf_state state);
+void dpmgr_handle_discard(struct dpmgr_buf *buf);
 void dpmgr_handle_detach(struct dpmgr_buf *buf, u32 vtl0_mask);
-int dpmgr_handle_adopt(struct dpmgr_buf *buf, struct dpmgr_client *client,
-		       u16 slack, const char *tag_name);
-void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf);
+void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf,
+			 bool persistent);
+void dpmgr_tag_drop_idle(struct dpmgr_client *client);
 void *dpmgr_handle_vaddr(const struct dpmgr_buf *buf);
 bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
 		       enum dpmgr_buf_state to, unsigned long by);

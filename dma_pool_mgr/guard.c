@@ -293,12 +293,12 @@ void dpmgr_guard_wait(struct dpmgr *mgr)
 	guard(rwsem_write)(&mgr->vtl0.sem);
 }
 
-static void close_locked_of(struct dpmgr_client *client, struct list_head *list)
+static void close_locked_of(struct dpmgr_client *client, struct hlist_head *list)
 {
 	struct dpmgr_buf *buf;
 
 	lockdep_assert_held(&client->buf_lock);
-	list_for_each_entry(buf, list, link) {
+	hlist_for_each_entry(buf, list, node) {
 		struct guarded guarded;
 		struct dpmgr_vtl_pages pages;
 

@@ -2,9 +2,9 @@
 /*
  * Handles: what a buffer is known by, and what it is charged for.
  *
- * Whatever a buffer needs besides its pages is taken when its handle is made: its
+ * Whatever a buffer needs besides its pages is taken before anybody knows of it: its
  * tag, its part of the client's quota and, if it persists, room in the state
- * region and a hold on the module. So a save can't fail for want of room.
+ * region. So a save can't fail for want of room.
  *
  * Handles are never unmapped before the manager is, so a handle that was given
  * up is told from a live one by its state (until it is handed out again, which
@@ -16,8 +16,8 @@
 #include <linux/cleanup.h>
 #include <linux/dma_pool_mgr_abi.h>
 #include <linux/err.h>
+#include <linux/list.h>
 #include <linux/minmax.h>
-#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/string.h>
 
@@ -94,23 +94,17 @@ static bool tag_less(struct rb_node *a, const struct rb_node *b)
 	return compare_tag_name(rb_entry(a, struct dpmgr_tag, node)->name, b) < 0;
 }
 
-/* The client's tag of that name, one buffer more; or -ENOMEM, -ENOSPC. */
-static struct dpmgr_tag *tag_get(struct dpmgr_client *client, const char *name)
+static struct dpmgr_tag *tag_new(struct dpmgr_client *client, const char *name)
 {
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_tag *tag;
-	struct rb_node *node;
+	int ret;
 
-	lockdep_assert_held(&client->buf_lock);
-	node = rb_find(name, &client->tags, compare_tag_name);
-	if (node) {
-		tag = rb_entry(node, struct dpmgr_tag, node);
-		tag->nr_bufs++;
-		return tag;
-	}
-
-	if (client->persistent && dpmgr_state_charge(mgr, strlen(name) + 1))
-		return ERR_PTR(-ENOSPC);
+	ret = dpmgr_text_check(name, DPMGR_TAG_MAX, ' ');
+	if (!ret && client->persistent)
+		ret = dpmgr_state_charge(mgr, strlen(name) + 1);
+	if (ret)
+		return ERR_PTR(ret);
 	tag = dpmgr_stock_get(&mgr->tags);
 	if (!tag) {
 		if (client->persistent)
@@ -118,15 +112,34 @@ static struct dpmgr_tag *tag_get(struct dpmgr_client *client, const char *name)
 		return ERR_PTR(-ENOMEM);
 	}
 	strscpy(tag->name, name);
-	tag->nr_bufs = 1;
+	tag->nr_bufs = 0;
 	rb_add(&tag->node, &client->tags, tag_less);
 	return tag;
 }
 
-static void tag_put(struct dpmgr_client *client, struct dpmgr_tag *tag)
+/* The client's tag of that name; or -EINVAL, -ENAMETOOLONG, -ENOMEM, -ENOSPC. */
+static struct dpmgr_tag *tag_find(struct dpmgr_client *client, const char *name)
 {
+	struct rb_node *node;
+
 	lockdep_assert_held(&client->buf_lock);
-	if (--tag->nr_bufs)
+	node = rb_find(name, &client->tags, compare_tag_name);
+	return node ? rb_entry(node, struct dpmgr_tag, node) :
+		      tag_new(client, name);
+}
+
+/**
+ * dpmgr_tag_drop_idle() - forget the tag that no buffer has, if there is one
+ * @client: the client
+ *
+ * Context: any but NMI, with the client's @buf_lock held or nobody else about.
+ */
+void dpmgr_tag_drop_idle(struct dpmgr_client *client)
+{
+	struct dpmgr_tag *tag = client->idle_tag;
+
+	client->idle_tag = NULL;
+	if (!tag || tag->nr_bufs)
 		return;
 	rb_erase(&tag->node, &client->tags);
 	if (client->persistent)
@@ -134,167 +147,51 @@ static void tag_put(struct dpmgr_client *client, struct dpmgr_tag *tag)
 	dpmgr_stock_put(&client->mgr->tags, tag);
 }
 
-/* A persistent run takes room in the state region, and the module. */
-static int charge_run(struct dpmgr *mgr)
+/* The last without a buffer is kept, for the next buffer of that tag. */
+static void tag_put(struct dpmgr_client *client, struct dpmgr_tag *tag)
 {
-	if (dpmgr_state_charge(mgr, sizeof(struct dpmgr_abi_run)))
-		return -ENOSPC;
-	__module_get(mgr->module);
-	return 0;
-}
-
-static void uncharge_run(struct dpmgr *mgr)
-{
-	dpmgr_state_uncharge(mgr, sizeof(struct dpmgr_abi_run));
-	module_put(mgr->module);
-}
-
-/* Give the handle its tag, and count its pages. -EDQUOT, -ENOMEM or -ENOSPC. */
-static int charge_client(struct dpmgr_client *client, struct dpmgr_buf *buf,
-			 const char *tag_name)
-{
-	struct dpmgr_tag *tag;
-
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	if (buf->nr_pages > client->quota ||
-	    client->nr_pages > client->quota - buf->nr_pages)
-		return -EDQUOT;
-	tag = tag_get(client, tag_name);
-	if (IS_ERR(tag))
-		return PTR_ERR(tag);
-	client->nr_pages += buf->nr_pages;
-	client->nr_pages_max = max(client->nr_pages_max, client->nr_pages);
-	buf->tag = tag;
-	return 0;
+	lockdep_assert_held(&client->buf_lock);
+	if (--tag->nr_bufs || tag == client->idle_tag)
+		return;
+	dpmgr_tag_drop_idle(client);
+	client->idle_tag = tag;
 }
 
 /**
- * dpmgr_handle_create() - a handle with its tag and all charges, but no pages yet
+ * dpmgr_handle_create() - a handle without pages, that nobody knows of
  * @client: whose
  * @nr_pages: length
  * @slack: bytes of the last page beyond the size that was asked for
- * @tag_name: legal
+ *
+ * A run of a persistent client takes room in the state region.
  *
  * Context: any but NMI.
- * Return: the handle; -EDQUOT, -ENOSPC without room in the state region, -ENOMEM
- * if a stock is empty.
+ * Return: the handle; -EDQUOT if there is no point in going on; -ENOSPC without
+ * room in the state region; -ENOMEM if the stock is empty.
  */
 struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
-				      u16 slack, const char *tag_name)
+				      u16 slack)
 {
 	struct dpmgr_buf *buf;
-	int ret;
 
-	ret = client->persistent ? charge_run(client->mgr) : 0;
-	if (ret)
-		return ERR_PTR(ret);
-	ret = -ENOMEM;
+	if (READ_ONCE(client->nr_pages) > client->quota - nr_pages ||
+	    nr_pages > client->quota)
+		return ERR_PTR(-EDQUOT);
+	if (client->persistent &&
+	    dpmgr_state_charge(client->mgr, sizeof(struct dpmgr_abi_run)))
+		return ERR_PTR(-ENOSPC);
 	buf = dpmgr_stock_get(&client->mgr->handles);
-	if (!buf)
-		goto no_handle;
+	if (!buf) {
+		if (client->persistent)
+			dpmgr_state_uncharge(client->mgr,
+					     sizeof(struct dpmgr_abi_run));
+		return ERR_PTR(-ENOMEM);
+	}
 	buf->nr_pages = nr_pages;
 	buf->slack = slack;
-	ret = charge_client(client, buf, tag_name);
-	if (ret)
-		goto no_tag;
-	WRITE_ONCE(buf->client, client);
 	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
+	WRITE_ONCE(buf->client, client);
 	return buf;
-
-no_tag:
-	dpmgr_stock_put(&client->mgr->handles, buf);
-no_handle:
-	if (client->persistent)
-		uncharge_run(client->mgr);
-	return ERR_PTR(ret);
-}
-
-/* The opposite of charge_client(), and of attaching. */
-static void leave_client(struct dpmgr_client *client, struct dpmgr_buf *buf,
-			 bool attached, enum dpmgr_buf_state state)
-{
-	lockdep_assert_held(&client->buf_lock);
-	client->nr_pages -= buf->nr_pages;
-	tag_put(client, buf->tag);
-	WRITE_ONCE(buf->state, state);
-	WRITE_ONCE(buf->client, NULL);
-	if (attached) {
-		list_del(&buf->link);
-		client->nr_bufs--;
-	}
-}
-
-/**
- * dpmgr_handle_discard() - give up a handle that has no pages any more
- * @buf: the handle
- * @attached: whether dpmgr_handle_attach() was called
- *
- * The client may be gone when this returns.
- *
- * Context: any but NMI.
- */
-void dpmgr_handle_discard(struct dpmgr_buf *buf, bool attached)
-{
-	struct dpmgr_client *client = buf->client;
-	struct dpmgr *mgr = client->mgr;
-
-	if (client->persistent)
-		uncharge_run(mgr);
-	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
-		leave_client(client, buf, attached, DPMGR_BUF_UNUSED);
-	dpmgr_stock_put(&mgr->handles, buf);
-}
-
-/**
- * dpmgr_handle_detach() - a persistent client's handle leaves it with its pages
- * @buf: the handle, attached
- * @vtl0_mask: kept in it
- *
- * The client may be gone when this returns.
- *
- * Context: any but NMI.
- */
-void dpmgr_handle_detach(struct dpmgr_buf *buf, u32 vtl0_mask)
-{
-	struct dpmgr_client *client = buf->client;
-
-	/* Unlike its room in the state region: what nobody holds can be unloaded. */
-	module_put(client->mgr->module);
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	leave_client(client, buf, true, DPMGR_BUF_OPEN);
-	buf->slack = vtl0_mask;
-}
-
-/**
- * dpmgr_handle_adopt() - the opposite; the handle is not attached yet
- * @buf: the handle, detached
- * @client: persistent
- * @slack: bytes of the last page beyond the size that was asked for
- * @tag_name: legal
- *
- * Context: any but NMI.
- * Return: 0; or as dpmgr_handle_create(), and nothing has changed.
- */
-int dpmgr_handle_adopt(struct dpmgr_buf *buf, struct dpmgr_client *client,
-		       u16 slack, const char *tag_name)
-{
-	int ret = charge_client(client, buf, tag_name);
-
-	if (ret)
-		return ret;
-	__module_get(client->mgr->module);
-	buf->slack = slack;
-	WRITE_ONCE(buf->client, client);
-	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
-	return 0;
-}
-
-/* Give up a detached handle that has no pages any more. Context: any but NMI. */
-void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf)
-{
-	WRITE_ONCE(buf->state, DPMGR_BUF_UNUSED);
-	dpmgr_state_uncharge(mgr, sizeof(struct dpmgr_abi_run));
-	dpmgr_stock_put(&mgr->handles, buf);
 }
 
 /* Where a buffer's pages are mapped. Context: any. */
@@ -306,25 +203,113 @@ void *dpmgr_handle_vaddr(const struct dpmgr_buf *buf)
 }
 
 /**
- * dpmgr_handle_attach() - a handle has its pages
+ * dpmgr_handle_attach() - a handle has its pages: it is a buffer from now on
  * @buf: the handle
- * @list: of its client
- * @state: what it is from now on
+ * @tag_name: its tag
+ * @state: live, or pending
  *
  * Context: any but NMI.
+ * Return: 0; -EDQUOT; -EINVAL or -ENAMETOOLONG for the tag's name; -ENOSPC
+ * without room for it in the state region; -ENOMEM if the stock is empty. After a
+ * failure nothing has changed.
  */
-void dpmgr_handle_attach(struct dpmgr_buf *buf, struct list_head *list,
-			 enum dpmgr_buf_state state)
+int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name,
+			enum dpmgr_buf_state state)
 {
 	struct dpmgr_client *client = buf->client;
+	const u32 nr_pages = buf->nr_pages;
+	struct dpmgr_tag *tag;
 
 	buf->vaddr = dpmgr_handle_vaddr(buf);
 	atomic_set(&buf->refs, 1);
 	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	list_add_tail(&buf->link, list);
+	if (nr_pages > client->quota || client->nr_pages > client->quota - nr_pages)
+		return -EDQUOT;
+	tag = tag_find(client, tag_name);
+	if (IS_ERR(tag))
+		return PTR_ERR(tag);
+	tag->nr_bufs++;
+	buf->tag = tag;
+	WRITE_ONCE(client->nr_pages, client->nr_pages + nr_pages);
+	client->nr_pages_max = max(client->nr_pages_max, client->nr_pages);
 	client->nr_bufs++;
-	client->nr_pending += state == DPMGR_BUF_PENDING;
+	if (state == DPMGR_BUF_PENDING) {
+		client->nr_pending++;
+		list_add_tail(&buf->link, &client->pending);
+	} else {
+		hlist_add_head(&buf->node, &client->bufs);
+	}
 	WRITE_ONCE(buf->state, state);
+	return 0;
+}
+
+/* The opposite. The client may be gone when its lock is. */
+static void leave_client(struct dpmgr_client *client, struct dpmgr_buf *buf,
+			 enum dpmgr_buf_state state)
+{
+	lockdep_assert_held(&client->buf_lock);
+	WRITE_ONCE(client->nr_pages, client->nr_pages - buf->nr_pages);
+	tag_put(client, buf->tag);
+	WRITE_ONCE(buf->state, state);
+	WRITE_ONCE(buf->client, NULL);
+	hlist_del(&buf->node);
+	client->nr_bufs--;
+}
+
+/**
+ * dpmgr_handle_forget() - give up a handle that has neither pages nor a client
+ * @mgr: the manager
+ * @buf: the handle
+ * @persistent: whether its client was
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf,
+			 bool persistent)
+{
+	WRITE_ONCE(buf->state, DPMGR_BUF_UNUSED);
+	WRITE_ONCE(buf->client, NULL);
+	if (persistent)
+		dpmgr_state_uncharge(mgr, sizeof(struct dpmgr_abi_run));
+	dpmgr_stock_put(&mgr->handles, buf);
+}
+
+/**
+ * dpmgr_handle_discard() - give up a buffer that has no pages any more
+ * @buf: the buffer, draining
+ *
+ * The client may be gone when this returns.
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_handle_discard(struct dpmgr_buf *buf)
+{
+	struct dpmgr_client *client = buf->client;
+	const bool persistent = client->persistent;
+	struct dpmgr *mgr = client->mgr;
+
+	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
+		leave_client(client, buf, DPMGR_BUF_UNUSED);
+	dpmgr_handle_forget(mgr, buf, persistent);
+}
+
+/**
+ * dpmgr_handle_detach() - a persistent client's buffer leaves it with its pages
+ * @buf: the buffer, draining
+ * @vtl0_mask: kept in it
+ *
+ * It keeps its room in the state region. The client may be gone when this
+ * returns.
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_handle_detach(struct dpmgr_buf *buf, u32 vtl0_mask)
+{
+	struct dpmgr_client *client = buf->client;
+
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	leave_client(client, buf, DPMGR_BUF_OPEN);
+	buf->slack = vtl0_mask;
 }
 
 /* Whether @buf was in state @from; it is in state @to now, because of @by. */

@@ -22,8 +22,13 @@
 /* Pages that are zeroed at a stretch. */
 #define RESCHED_PAGES	16
 
-/* Context: may sleep, or what was allocated is in one piece or not there. */
-static void release(struct dpmgr_locked *locked)
+/**
+ * dpmgr_locked_release() - give pages back to the kernel as they are
+ * @locked: the pages
+ *
+ * Context: may sleep; as its allocation, if nothing has happened to them since.
+ */
+void dpmgr_locked_release(struct dpmgr_locked *locked)
 {
 	u32 i;
 
@@ -101,11 +106,11 @@ static struct dpmgr_locked *try_alloc(u32 nr_pages, int node, u64 end_pfn,
 	gfp |= __GFP_ZERO;
 	if (!alloc_piece(locked, nr_pages, node, gfp) &&
 	    (!may_block || !alloc_pieces(locked, nr_pages, node, gfp))) {
-		release(locked);
+		dpmgr_locked_release(locked);
 		return ERR_PTR(-ENOMEM);
 	}
 	if (!is_below(locked, end_pfn)) {
-		release(locked);
+		dpmgr_locked_release(locked);
 		return ERR_PTR(-ERANGE);
 	}
 	return locked;
@@ -149,7 +154,7 @@ void dpmgr_locked_free(struct dpmgr_locked *locked)
 		if (i % RESCHED_PAGES == RESCHED_PAGES - 1)
 			cond_resched();
 	}
-	release(locked);
+	dpmgr_locked_release(locked);
 }
 
 /**

@@ -29,6 +29,7 @@ struct dpmgr_locked {
 struct dpmgr_locked *dpmgr_locked_alloc(u32 nr_pages, int node, u64 end_pfn,
 					gfp_t gfp);
 void dpmgr_locked_free(struct dpmgr_locked *locked);
+void dpmgr_locked_release(struct dpmgr_locked *locked);
 struct page *dpmgr_locked_keep(struct dpmgr_locked *locked, u32 i);
 u64 dpmgr_locked_pfn(const struct dpmgr_locked *locked, u32 i);
 

@@ -134,7 +134,7 @@ bool dpmgr_open_stock_flush(struct dpmgr *mgr)
 	while ((buf = take_any(&mgr->vtl0))) {
 		dpmgr_guard_close(mgr, pool, buf);
 		dpmgr_pool_put_pieces(pool, buf->base_pfn, buf->nr_pages, buf);
-		dpmgr_handle_forget(mgr, buf);
+		dpmgr_handle_forget(mgr, buf, true);
 		any = true;
 	}
 	return any;

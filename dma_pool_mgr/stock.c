@@ -20,11 +20,22 @@
 
 #define PAGE_OBJECTS	(PAGE_SIZE / DPMGR_STOCK_OBJECT_SIZE)
 
+static void append(struct dpmgr_stock *stock, void **object)
+{
+	*object = NULL;
+	if (stock->first)
+		*stock->last = object;
+	else
+		stock->first = object;
+	stock->last = object;
+	stock->nr_objects++;
+}
+
 /* The stock is usable, and empty. */
 void dpmgr_stock_init(struct dpmgr_stock *stock)
 {
 	raw_spin_lock_init(&stock->lock);
-	INIT_LIST_HEAD(&stock->objects);
+	stock->first = NULL;
 	INIT_LIST_HEAD(&stock->pages);
 	stock->nr_objects = 0;
 }
@@ -60,9 +71,7 @@ int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp)
 	guard(raw_spinlock_irqsave)(&stock->lock);
 	list_add(&page->lru, &stock->pages);
 	for (i = 0; i < PAGE_OBJECTS; i++)
-		list_add_tail(page_address(page) + i * DPMGR_STOCK_OBJECT_SIZE,
-			      &stock->objects);
-	stock->nr_objects += PAGE_OBJECTS;
+		append(stock, page_address(page) + i * DPMGR_STOCK_OBJECT_SIZE);
 	return 0;
 }
 
@@ -76,13 +85,13 @@ bool dpmgr_stock_is_low(const struct dpmgr_stock *stock)
 /* An object, or NULL if there is none in stock. Context: any but NMI. */
 void *dpmgr_stock_get(struct dpmgr_stock *stock)
 {
-	struct list_head *object;
+	void **object;
 
 	guard(raw_spinlock_irqsave)(&stock->lock);
-	if (list_empty(&stock->objects))
+	object = stock->first;
+	if (!object)
 		return NULL;
-	object = stock->objects.next;
-	list_del(object);
+	stock->first = *object;
 	stock->nr_objects--;
 	return object;
 }
@@ -91,6 +100,5 @@ void *dpmgr_stock_get(struct dpmgr_stock *stock)
 void dpmgr_stock_put(struct dpmgr_stock *stock, void *object)
 {
 	guard(raw_spinlock_irqsave)(&stock->lock);
-	list_add_tail(object, &stock->objects);
-	stock->nr_objects++;
+	append(stock, object);
 }

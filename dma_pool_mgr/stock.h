@@ -8,7 +8,7 @@
 #include <linux/list.h>
 #include <linux/spinlock.h>
 
-/* Every object has this size and begins with its link while in stock. */
+/* Every object has this size. */
 #define DPMGR_STOCK_OBJECT_SIZE	64
 
 /* Fewer than this in stock: whoever may sleep should refill it. */
@@ -17,13 +17,16 @@
 /**
  * struct dpmgr_stock - a stock
  * @lock: protects all below
- * @objects: those in stock, longest unused first
+ * @first: those in stock, longest unused first; each begins with a pointer to the
+ *	next
+ * @last: the last of them, if there is any
  * @pages: where they are, linked by their lru
- * @nr_objects: length of @objects
+ * @nr_objects: how many
  */
 struct dpmgr_stock {
 	raw_spinlock_t lock;
-	struct list_head objects;
+	void **first;
+	void **last;
 	struct list_head pages;
 	unsigned int nr_objects;
 };

@@ -10,6 +10,7 @@
  * that front; a range's is taken inside a front's. Neither is ever held across
  * scrubbing or allocation.
  */
+#include <linux/cleanup.h>
 #include <linux/errno.h>
 #include <linux/minmax.h>
 #include <linux/numa.h>
@@ -17,7 +18,7 @@
 #include <linux/slab.h>
 
 #include "export.h"
-#include "page_range.h"
+#include "page_fit.h"
 
 #define RANGE_COST_MAX	3
 
@@ -84,6 +85,20 @@ static bool take_from_any(const struct dpmgr_pages *pages, take_fn take,
 	return false;
 }
 
+/* The best range has nothing: try the others, and then what is parked. */
+static noinline int take_elsewhere(struct dpmgr_pages *pages,
+				   const struct dpmgr_page_request *request,
+				   void *owner, struct dpmgr_page_run *run)
+{
+	if (!pages->is_simple &&
+	    take_from_any(pages, dpmgr_page_range_take, request, owner, run))
+		return 0;
+	if (dpmgr_pages_flush(pages) &&
+	    take_from_any(pages, dpmgr_page_range_take, request, owner, run))
+		return 0;
+	return -ENOSPC;
+}
+
 /**
  * dpmgr_pages_take() - allocate a run of clean pages
  * @pages: the allocator
@@ -103,22 +118,28 @@ int dpmgr_pages_take(struct dpmgr_pages *pages,
 		     const struct dpmgr_page_request *request, void *owner,
 		     struct dpmgr_page_run *run)
 {
-	int best;
+	struct dpmgr_page_range *range;
+	struct page_fit fit;
+	int best = 0;
 
-	if (dpmgr_page_front_take(pages, request, owner, run))
+	if (pages->fronts && dpmgr_page_front_take(pages, request, owner, run))
 		return 0;
-	best = dpmgr_page_best_range(pages, request);
-	if (best < 0)
-		return best;
-	if (dpmgr_page_range_take(pages->ranges[best], request, owner, run))
-		return 0;
-	if (pages->nr_ranges > 1 &&
-	    take_from_any(pages, dpmgr_page_range_take, request, owner, run))
-		return 0;
-	if (dpmgr_pages_flush(pages) &&
-	    take_from_any(pages, dpmgr_page_range_take, request, owner, run))
-		return 0;
-	return -ENOSPC;
+	if (unlikely(!pages->is_simple)) {
+		best = dpmgr_page_best_range(pages, request);
+		if (best < 0)
+			return best;
+	}
+	range = pages->ranges[best];
+	scoped_guard(raw_spinlock_irqsave, &range->lock) {
+		fit = page_find_fit(range, request);
+		if (likely(fit.index != NONE)) {
+			page_allocate(range, fit, request->nr_pages, owner);
+			page_set_run(run, range, fit.first, request->nr_pages,
+				     owner);
+			return 0;
+		}
+	}
+	return take_elsewhere(pages, request, owner, run);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_take);
 
@@ -165,18 +186,13 @@ bool dpmgr_pages_take_dirty(struct dpmgr_pages *pages, u32 max_pages,
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_take_dirty);
 
-/**
- * dpmgr_pages_find() - the range that holds a page
- * @pages: the allocator
- * @pfn: the page
- *
- * Context: any.
- * Return: the range's index, or -ENOENT.
- */
-int dpmgr_pages_find(const struct dpmgr_pages *pages, u64 pfn)
+static __always_inline int find(const struct dpmgr_pages *pages, u64 pfn)
 {
 	unsigned int low = 0, high = pages->nr_ranges;
 
+	if (likely(high && pfn - pages->ranges[0]->info.base_pfn <
+		   pages->ranges[0]->info.nr_pages))
+		return 0;
 	while (low < high) {
 		unsigned int mid = low + (high - low) / 2;
 		const struct dpmgr_page_range *range = pages->ranges[mid];
@@ -191,11 +207,24 @@ int dpmgr_pages_find(const struct dpmgr_pages *pages, u64 pfn)
 	return -ENOENT;
 }
 
-/* The range that holds a whole run, or -ENOENT. */
-static int find_whole(const struct dpmgr_pages *pages, u64 base_pfn,
-		      u32 nr_pages)
+/**
+ * dpmgr_pages_find() - the range that holds a page
+ * @pages: the allocator
+ * @pfn: the page
+ *
+ * Context: any.
+ * Return: the range's index, or -ENOENT.
+ */
+int dpmgr_pages_find(const struct dpmgr_pages *pages, u64 pfn)
 {
-	int i = dpmgr_pages_find(pages, base_pfn);
+	return find(pages, pfn);
+}
+
+/* The range that holds a whole run, or -ENOENT. */
+static __always_inline int find_whole(const struct dpmgr_pages *pages,
+				      u64 base_pfn, u32 nr_pages)
+{
+	int i = find(pages, base_pfn);
 
 	if (i >= 0 && (!nr_pages ||
 		       nr_pages > page_end_pfn(pages->ranges[i]) - base_pfn))
@@ -249,12 +278,25 @@ EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_claim);
 int dpmgr_pages_put(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
 {
 	int i = find_whole(pages, run->base_pfn, run->nr_pages);
+	struct dpmgr_page_range *range;
+	u32 index;
 
 	if (i < 0)
 		return -EINVAL;
-	if (dpmgr_page_front_put(pages, i, run))
+	if (pages->fronts && dpmgr_page_front_put(pages, i, run))
 		return 0;
-	return dpmgr_page_range_put(pages->ranges[i], run);
+
+	range = pages->ranges[i];
+	index = run->base_pfn - range->info.base_pfn;
+	guard(raw_spinlock_irqsave)(&range->lock);
+	if (!page_is_used(&range->tags[index], run))
+		return -EINVAL;
+	if (likely(run->owner))
+		page_uncount_used(range, run->nr_pages);
+	else
+		range->nr_dirty -= run->nr_pages;
+	page_release(range, index, run->nr_pages);
+	return 0;
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_put);
 
@@ -485,6 +527,8 @@ int dpmgr_pages_init(struct dpmgr_pages *pages,
 		pages->nr_pages += infos[i].nr_pages;
 		pages->has_volatile |= !infos[i].persistent;
 	}
+
+	pages->is_simple = nr_ranges == 1 && !pages->has_volatile;
 
 	ret = -ENOMEM;
 	pages->ranges = kcalloc(nr_ranges, sizeof(*pages->ranges), GFP_KERNEL);

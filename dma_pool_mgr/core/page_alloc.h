@@ -10,13 +10,18 @@
 struct dpmgr_page_front;
 struct dpmgr_page_range;
 
+/* Run lengths that fronts have a list for. */
+#define DPMGR_PAGE_FRONT_SIZES	14
+
 /**
  * struct dpmgr_pages - a page allocator
  * @nr_ranges: entries in @ranges
  * @ranges: in ascending address order
  * @nr_pages: of all ranges
  * @has_volatile: there is a range that does not survive a kexec
+ * @is_simple: there is one range, and it does: no need to choose
  * @front_pages: most pages in one CPU's front
+ * @front_runs: most runs on each of its lists
  * @fronts: per CPU; NULL if there are none
  *
  * Nothing in it changes after dpmgr_pages_init().
@@ -26,7 +31,9 @@ struct dpmgr_pages {
 	struct dpmgr_page_range **ranges;
 	u64 nr_pages;
 	bool has_volatile;
+	bool is_simple;
 	u32 front_pages;
+	u16 front_runs[DPMGR_PAGE_FRONT_SIZES];
 	struct dpmgr_page_front __percpu *fronts;
 };
 

@@ -9,10 +9,11 @@
  * the allocator's pages, and one size at most a quarter of a front, so that no
  * size keeps the others out. The runs of one list are of one range.
  *
- * A front is filled by frees, and for short runs also by taking several from
- * their range at once; a list that is full gives half of what it has back to
- * the range at once. So where one CPU allocates and another frees, they meet at
- * the lock once in many runs.
+ * A front is filled by frees, and by taking several runs from their range at
+ * once; a list that is full gives half of what it has back at once. So where one
+ * CPU allocates and another frees, they meet at the lock once in many runs. In a
+ * range that is nearly full, nothing is parked: there, the best fit among all
+ * free runs is worth more.
  *
  * Locking: a front's lock protects its lists and the links between parked runs;
  * inside it a range's lock is taken. A run goes from used to parked by one
@@ -39,7 +40,9 @@
 /* One list each for 1 to 8 pages, and for each power of two up to 512. */
 #define SIZES_EACH	8
 #define SIZE_MAX_ORDER	9
-#define NR_SIZES	(SIZES_EACH + SIZE_MAX_ORDER - 3)
+#define NR_SIZES	DPMGR_PAGE_FRONT_SIZES
+
+static_assert(NR_SIZES == SIZES_EACH + SIZE_MAX_ORDER - 3);
 
 /* The part of the allocator's pages that fronts may hold. */
 #define FRONTS_SHARE	64
@@ -47,8 +50,7 @@
 #define FRONT_PAGES_MAX	8192
 #define LIST_RUNS_MAX	128
 
-/* What is taken from a range at once. */
-#define REFILL_PAGES	32U
+/* Most runs that are taken from a range at once. */
 #define REFILL_RUNS	16U
 
 struct front_list {
@@ -81,24 +83,19 @@ static int list_of(u32 nr_pages)
 	return SIZES_EACH - 4 + ilog2(nr_pages);
 }
 
-/* How many runs of @nr_pages a list may hold. */
-static unsigned int list_limit(const struct dpmgr_pages *pages, u32 nr_pages)
-{
-	return min(pages->front_pages / 4 / nr_pages, (u32)LIST_RUNS_MAX);
-}
-
 /* Take several runs from the range that is best for @request. */
-static bool refill(struct dpmgr_pages *pages, struct dpmgr_page_front *front,
-		   struct front_list *list,
-		   const struct dpmgr_page_request *request)
+static noinline bool refill(struct dpmgr_pages *pages,
+			    struct dpmgr_page_front *front, int which,
+			    const struct dpmgr_page_request *request)
 {
-	unsigned int count = min(REFILL_PAGES / request->nr_pages, REFILL_RUNS);
+	struct front_list *list = &front->lists[which];
+	unsigned int count;
 	int range;
 
-	count = min3(count, list_limit(pages, request->nr_pages),
+	count = min3(pages->front_runs[which] / 2U, REFILL_RUNS,
 		     (pages->front_pages - front->nr_pages) / request->nr_pages);
 	range = count > 1 ? dpmgr_page_best_range(pages, request) : -1;
-	if (range < 0)
+	if (range < 0 || page_is_nearly_full(pages->ranges[range]))
 		return false;
 	list->head = NONE;
 	list->range = range;
@@ -134,17 +131,19 @@ bool dpmgr_page_front_take(struct dpmgr_pages *pages,
 	struct page_tag *tag;
 	int which;
 
-	if (!pages->fronts)
-		return false;
 	which = list_of(request->nr_pages);
 	if (which < 0)
 		return false;
 
 	/* Another CPU's would do as well, should we be moved to one. */
 	front = raw_cpu_ptr(pages->fronts);
+	/* Nothing is there, nor will anything be put there. */
+	if (pages->is_simple && !READ_ONCE(front->nr_pages) &&
+	    page_is_nearly_full(pages->ranges[0]))
+		return false;
 	scoped_guard(raw_spinlock_irqsave, &front->lock) {
 		list = &front->lists[which];
-		if (!list->nr_runs && !refill(pages, front, list, request))
+		if (!list->nr_runs && !refill(pages, front, which, request))
 			return false;
 		if (!suits(pages, list, request))
 			return false;
@@ -199,13 +198,11 @@ bool dpmgr_page_front_put(struct dpmgr_pages *pages, unsigned int range,
 	int which;
 	u32 index;
 
-	if (!pages->fronts || !run->owner)
-		return false;
 	which = list_of(run->nr_pages);
-	if (which < 0)
+	if (which < 0 || !run->owner)
 		return false;
-	limit = list_limit(pages, run->nr_pages);
-	if (!limit)
+	limit = pages->front_runs[which];
+	if (!limit || page_is_nearly_full(pages->ranges[range]))
 		return false;
 
 	index = run->base_pfn - pages->ranges[range]->info.base_pfn;
@@ -305,6 +302,7 @@ void dpmgr_page_fronts_count(struct dpmgr_pages *pages, unsigned int range,
 /* Fronts, unless there are too few pages for them. 0 or -ENOMEM. */
 int dpmgr_page_fronts_init(struct dpmgr_pages *pages)
 {
+	unsigned int i;
 	int cpu;
 
 	pages->front_pages = min_t(u64, FRONT_PAGES_MAX,
@@ -315,6 +313,9 @@ int dpmgr_page_fronts_init(struct dpmgr_pages *pages)
 	pages->fronts = alloc_percpu(struct dpmgr_page_front);
 	if (!pages->fronts)
 		return -ENOMEM;
+	for (i = 0; i < NR_SIZES; i++)
+		pages->front_runs[i] = min(pages->front_pages / 4 / size_of(i),
+					   (u32)LIST_RUNS_MAX);
 	for_each_possible_cpu(cpu)
 		raw_spin_lock_init(&per_cpu_ptr(pages->fronts, cpu)->lock);
 	return 0;

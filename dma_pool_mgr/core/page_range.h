@@ -7,15 +7,17 @@
 
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/compiler.h>
 #include <linux/limits.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
 #include "page_alloc.h"
 
-#define SL_BITS		5
-#define SL_COUNT	BIT(SL_BITS)
-#define FL_COUNT	(32 - SL_BITS + 1)
+/* Each power of two has 32 size classes; see page_fit.h. */
+#define CLASS_BITS	5
+#define NR_CLASSES	((32 - CLASS_BITS + 1) << CLASS_BITS)
+#define NR_CLASS_WORDS	(NR_CLASSES / 64)
 #define NONE		U32_MAX
 
 /* Runs that are looked at before a lock is let go of for a moment. */
@@ -64,16 +66,16 @@ static_assert(sizeof(struct page_tag) == 16);
  * @info: fixed
  * @tags: one for each page
  * @lock: protects all below and, but for what page_front.c says, the tags
- * @nr_free: pages in free runs
  * @nr_free_runs: free runs
  * @nr_used: pages in used and parked runs that have or had an owner
  * @nr_used_max: the most that @nr_used has ever been
  * @nr_runs: such runs
+ * @nr_dirty: pages in dirty runs, and those that a scrubber has
  * @nr_quarantined: pages in quarantined runs
  * @dirty: first of the dirty runs
  * @cursor: where the last claim ended its walk
- * @first_level: bit i: second_level[i] is not 0
- * @second_level: bit j of the ith: classes[i][j] is not empty
+ * @class_words: bit i: class_map[i] is not 0
+ * @class_map: bit i % 64 of word i / 64: classes[i] is not empty
  * @classes: free runs by size
  */
 struct dpmgr_page_range {
@@ -81,17 +83,17 @@ struct dpmgr_page_range {
 	struct page_tag *tags;
 
 	raw_spinlock_t lock;
-	u64 nr_free;
-	u64 nr_free_runs;
+	u32 class_words;
+	u32 nr_free_runs;
 	u64 nr_used;
 	u64 nr_used_max;
 	u64 nr_runs;
+	u64 nr_dirty;
 	u64 nr_quarantined;
 	u32 dirty;
 	u32 cursor;
-	u32 first_level;
-	u32 second_level[FL_COUNT];
-	u32 classes[FL_COUNT][SL_COUNT];
+	u64 class_map[NR_CLASS_WORDS];
+	u32 classes[NR_CLASSES];
 };
 
 static_assert(sizeof(struct dpmgr_page_range) <= 4096);
@@ -122,15 +124,36 @@ static inline u32 page_length(union page_end end)
 	return end.state == DPMGR_PAGE_PARKED ? end.parked_pages : end.nr_pages;
 }
 
+static inline u64 page_nr_free(const struct dpmgr_page_range *range)
+{
+	return range->info.nr_pages - range->nr_used - range->nr_dirty -
+	       range->nr_quarantined;
+}
+
+/* In a range that is nearly full, the right place for a run matters more than speed. */
+static inline bool page_is_nearly_full(const struct dpmgr_page_range *range)
+{
+	return READ_ONCE(range->nr_used) >
+	       range->info.nr_pages - range->info.nr_pages / 32;
+}
+
 static inline u64 page_end_pfn(const struct dpmgr_page_range *range)
 {
 	return range->info.base_pfn + range->info.nr_pages;
 }
 
+struct page_fit;
+
 struct dpmgr_page_range *
 dpmgr_page_range_create(const struct dpmgr_page_range_info *info);
 void dpmgr_page_range_destroy(struct dpmgr_page_range *range);
 
+/* page_range.c, for page_fit.h */
+struct page_fit dpmgr_page_find_other(const struct dpmgr_page_range *range,
+				      const struct dpmgr_page_request *request);
+void dpmgr_page_add_free(struct dpmgr_page_range *range, u32 index, u32 nr_pages);
+
+/* page_range.c */
 bool dpmgr_page_range_take(struct dpmgr_page_range *range,
 			   const struct dpmgr_page_request *request, void *owner,
 			   struct dpmgr_page_run *run);
@@ -144,8 +167,6 @@ bool dpmgr_page_range_take_dirty(struct dpmgr_page_range *range, u32 max_pages,
 				 struct dpmgr_page_run *run);
 int dpmgr_page_range_claim(struct dpmgr_page_range *range, u32 index,
 			   u32 nr_pages, void *owner);
-int dpmgr_page_range_put(struct dpmgr_page_range *range,
-			 const struct dpmgr_page_run *run);
 int dpmgr_page_range_quarantine(struct dpmgr_page_range *range,
 				const struct dpmgr_page_run *run, u32 first,
 				u32 nr_pages);

@@ -10,16 +10,16 @@
 static u32 *list_of(struct dpmgr_page_range *range, u32 index)
 {
 	const union page_end end = range->tags[index].end;
-	unsigned int order;
+	u32 nr_pages = end.nr_pages, class = 0;
 
 	if (end.state == DPMGR_PAGE_DIRTY)
 		return &range->dirty;
-	if (end.nr_pages < SL_COUNT)
-		return &range->classes[0][end.nr_pages];
-	/* 2^(order + SL_BITS) <= nr_pages */
-	for (order = 0; end.nr_pages >> order >= 2 * SL_COUNT; order++)
-		;
-	return &range->classes[order + 1][(end.nr_pages >> order) - SL_COUNT];
+	/* Halved until it has six bits: each time, 32 classes further up. */
+	while (nr_pages >= 2 << CLASS_BITS) {
+		nr_pages >>= 1;
+		class += BIT(CLASS_BITS);
+	}
+	return &range->classes[class + nr_pages];
 }
 
 static bool is_on_its_list(struct dpmgr_page_range *range, u32 index)
@@ -45,18 +45,15 @@ static bool ends_agree(const struct page_tag *head, u32 nr_pages)
 
 static const char *verify_classes(const struct dpmgr_page_range *range)
 {
-	unsigned int fl, sl;
+	u32 class, word;
 
-	for (fl = 0; fl < FL_COUNT; fl++) {
-		for (sl = 0; sl < SL_COUNT; sl++) {
-			bool empty = range->classes[fl][sl] == NONE;
-
-			if (empty == !!(range->second_level[fl] & BIT(sl)))
-				return "a second-level bit differs from its list";
-		}
-		if (!!range->second_level[fl] != !!(range->first_level & BIT(fl)))
-			return "a first-level bit differs from its second level";
-	}
+	for (class = 0; class < NR_CLASSES; class++)
+		if ((range->classes[class] == NONE) ==
+		    !!(range->class_map[class / 64] & BIT_ULL(class % 64)))
+			return "a class's bit differs from its list";
+	for (word = 0; word < NR_CLASS_WORDS; word++)
+		if (!!range->class_map[word] != !!(range->class_words & BIT(word)))
+			return "a word's bit differs from its classes";
 	return NULL;
 }
 
@@ -98,7 +95,7 @@ static const char *verify_range(struct dpmgr_page_range *range, u64 *parked,
 		pages_of[end.state] += nr_pages;
 		runs_of[end.state]++;
 	}
-	if (pages_of[DPMGR_PAGE_FREE] != range->nr_free ||
+	if (pages_of[DPMGR_PAGE_FREE] != page_nr_free(range) ||
 	    runs_of[DPMGR_PAGE_FREE] != range->nr_free_runs)
 		return "the counters of free runs differ from a recount";
 	*parked = pages_of[DPMGR_PAGE_PARKED];
