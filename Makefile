@@ -5,7 +5,7 @@
 
 KDIR ?=
 
-.PHONY: all demo check check-static check-host check-kunit check-qemu clean help
+.PHONY: all demo check check-static check-host check-kunit check-qemu check-long bench clean help
 
 all:
 	+@scripts/build-modules $(KDIR)
@@ -28,6 +28,12 @@ check-kunit:
 check-qemu:
 	@scripts/check-qemu $(T)
 
+check-long:
+	@scripts/check-long $(T)
+
+bench:
+	@scripts/bench $(P)
+
 clean:
 	rm -rf build
 
@@ -39,6 +45,8 @@ help:
 	@echo '  make check-host           the core, and scripts/, in user space'
 	@echo '  make check-kunit          KUnit suites under sanitizers, in QEMU'
 	@echo '  make check-qemu [T=name]  whole-system scenarios on the stock kernel'
+	@echo 'make check-long [T=secs]  fuzz the page allocator; not part of check'
+	@echo 'make bench [P=parts]        the allocator beside its peers: uml icount smp threads'
 	@echo 'make clean                remove build/'
 	@echo
 	@echo 'Downloads are kept in $${XDG_CACHE_HOME:-~/.cache}/dma_pool_mgr.'

@@ -182,7 +182,7 @@ static int take_locked(const struct dpmgr_client *client,
 }
 
 /* Give up a handle with its pages, which nobody has seen yet. */
-static struct dpmgr_buf *undo(struct dpmgr_buf *buf, int err)
+static noinline struct dpmgr_buf *undo(struct dpmgr_buf *buf, int err)
 {
 	const struct dpmgr_client *client = buf->client;
 	const struct dpmgr_page_run run = {
@@ -231,8 +231,8 @@ static struct dpmgr_buf *new_of_pool(struct dpmgr_client *client,
 }
 
 /* The same for locked pages; may sleep if @args->gfp allows blocking. */
-static struct dpmgr_buf *new_locked(struct dpmgr_client *client,
-				    const struct alloc_args *args)
+static noinline struct dpmgr_buf *
+new_locked(struct dpmgr_client *client, const struct alloc_args *args)
 {
 	struct dpmgr_buf *buf;
 	int ret;
@@ -261,9 +261,13 @@ static struct dpmgr_buf *try_pool(struct dpmgr_client *client,
 {
 	struct dpmgr_buf *buf;
 
+	if (!client->persistent) {
+		buf = new_of_pool(client, args);
+		return IS_ERR(buf) ? buf : attach(buf, args);
+	}
 	/* Whoever freezes waits for us, so that this is all or nothing to it. */
 	guard(rcu)();
-	if (client->persistent && READ_ONCE(client->mgr->frozen))
+	if (READ_ONCE(client->mgr->frozen))
 		return ERR_PTR(-EBUSY);
 	buf = new_of_pool(client, args);
 	return IS_ERR(buf) ? buf : attach(buf, args);
@@ -314,8 +318,8 @@ static struct dpmgr_buf *open_and_attach(struct dpmgr_buf *buf,
 }
 
 /* For a VTL0 client. May sleep if @args->gfp allows blocking. */
-static struct dpmgr_buf *try_guarded(struct dpmgr_client *client,
-				     const struct alloc_args *args)
+static noinline struct dpmgr_buf *
+try_guarded(struct dpmgr_client *client, const struct alloc_args *args)
 {
 	const bool is_pool = client->backing.pool;
 	struct dpmgr_buf *buf;
@@ -353,8 +357,8 @@ static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
  * Nothing was to be had at once: put back what was freed, scrub what is dirty,
  * and in the end look at every single run.
  */
-static struct dpmgr_buf *alloc_under_pressure(struct dpmgr_client *client,
-					      struct alloc_args *args)
+static noinline struct dpmgr_buf *
+alloc_under_pressure(struct dpmgr_client *client, struct alloc_args *args)
 {
 	struct dpmgr_buf *buf;
 	bool more;
@@ -513,9 +517,13 @@ static bool put_back_at_once(struct dpmgr_buf *buf)
 	if (!client->backing.pool ||
 	    (buf->nr_pages > SCRUB_AT_ONCE_PAGES && !client->backing.guarded))
 		return false;
+	if (!client->persistent) {
+		put_back(buf);
+		return true;
+	}
 	/* Whoever freezes waits for us. */
 	guard(rcu)();
-	if (client->persistent && READ_ONCE(client->mgr->frozen))
+	if (READ_ONCE(client->mgr->frozen))
 		return false;
 	if (client->backing.guarded)
 		return dpmgr_open_stock_put(buf);

@@ -123,6 +123,8 @@ static struct dpmgr_tag *tag_find(struct dpmgr_client *client, const char *name)
 	struct rb_node *node;
 
 	lockdep_assert_held(&client->buf_lock);
+	if (client->idle_tag && !strcmp(client->idle_tag->name, name))
+		return client->idle_tag;
 	node = rb_find(name, &client->tags, compare_tag_name);
 	return node ? rb_entry(node, struct dpmgr_tag, node) :
 		      tag_new(client, name);

@@ -54,10 +54,11 @@ void *dpmgr_pool_vaddr(const struct dpmgr_pool *pool, u64 pfn)
 /* Zero pages at a stretch. Context: any. */
 void dpmgr_pool_clear(const struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages)
 {
-	void *vaddr = dpmgr_pool_vaddr(pool, base_pfn);
+	void *vaddr;
 
 	if (pool->ops->keep_contents)
 		return;
+	vaddr = dpmgr_pool_vaddr(pool, base_pfn);
 	for (; nr_pages--; vaddr += PAGE_SIZE)
 		clear_page(vaddr);
 }
@@ -76,7 +77,7 @@ static void scrub(const struct dpmgr_pool *pool,
 }
 
 /* What was to be freed, and what is there instead. */
-static int report_bad_put(struct dpmgr_pool *pool,
+static noinline int report_bad_put(struct dpmgr_pool *pool,
 			  const struct dpmgr_page_run *run)
 {
 	static const char * const states[] = {
@@ -101,19 +102,17 @@ static int report_bad_put(struct dpmgr_pool *pool,
 /**
  * dpmgr_pool_put() - scrub a run and make it allocatable
  * @pool: the pool
- * @run: as it was allocated
+ * @run: as it was allocated; the caller alone has it
  *
  * Context: any but NMI for fewer than RESCHED_PAGES, may sleep for more.
- * Return: 0, or -EINVAL if the run is not allocated like that: nothing has
- * changed, and the log says so.
+ * Return: 0, or -EINVAL if the run is not allocated like that, which the log
+ * says.
  */
 int dpmgr_pool_put(struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
 {
-	if (dpmgr_pages_owner(&pool->pages, run->base_pfn, run->nr_pages) !=
-	    run->owner)
-		return report_bad_put(pool, run);
 	scrub(pool, run);
-	return dpmgr_pages_put(&pool->pages, run);
+	return likely(!dpmgr_pages_put(&pool->pages, run)) ?
+		0 : report_bad_put(pool, run);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pool_put);
 

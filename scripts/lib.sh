@@ -367,7 +367,7 @@ project_files()
 	(
 		cd "$top" || exit
 		find Kbuild Kconfig dma_pool_mgr include samples tests/kunit tests/bench \
-			-type f ! -path '*/user/*' \
+			tests/qemu/guest -type f ! -path '*/user/*' \
 			\( -name '*.[chS]' -o -name Kbuild -o -name Kconfig -o -name Makefile \)
 	)
 }
@@ -402,7 +402,8 @@ prepare_guest()
 	stock_kernel > /dev/null
 	guest_root > /dev/null
 	say "building the modules for $(stock_release)"
-	logged build_modules "$(stock_kdir)" "$(build_dir)/stock" ||
+	logged build_modules "$(stock_kdir)" "$(build_dir)/stock" \
+		CONFIG_DMA_POOL_MGR_GUEST_TEST=m ||
 		die "the modules do not build"
 }
 

@@ -106,8 +106,8 @@ static noinline int take_elsewhere(struct dpmgr_pages *pages,
  * @owner: remembered with the run, not NULL
  * @run: filled in on success
  *
- * The cost does not depend on how much is allocated. That has a price: with more
- * than eight free runs in the way that are about as long as the request and do
+ * The cost does not depend on how much is allocated. That has a price: with eight
+ * or more free runs in the way that are about as long as the request and do
  * not hold it (they are shorter by less than 1/32, or not where the alignment or
  * the limit needs them), it may not be found. dpmgr_pages_search() finds it.
  *
@@ -119,6 +119,7 @@ int dpmgr_pages_take(struct dpmgr_pages *pages,
 		     struct dpmgr_page_run *run)
 {
 	struct dpmgr_page_range *range;
+	unsigned long flags;
 	struct page_fit fit;
 	int best = 0;
 
@@ -130,16 +131,17 @@ int dpmgr_pages_take(struct dpmgr_pages *pages,
 			return best;
 	}
 	range = pages->ranges[best];
-	scoped_guard(raw_spinlock_irqsave, &range->lock) {
-		fit = page_find_fit(range, request);
-		if (likely(fit.index != NONE)) {
-			page_allocate(range, fit, request->nr_pages, owner);
-			page_set_run(run, range, fit.first, request->nr_pages,
-				     owner);
-			return 0;
-		}
+	raw_spin_lock_irqsave(&range->lock, flags);
+	fit = page_find_fit(range, request);
+	if (unlikely(fit.index == NONE)) {
+		raw_spin_unlock_irqrestore(&range->lock, flags);
+		return take_elsewhere(pages, request, owner, run);
 	}
-	return take_elsewhere(pages, request, owner, run);
+	page_allocate(range, fit, request->nr_pages,
+		      page_head(request->nr_pages, DPMGR_PAGE_USED), owner);
+	raw_spin_unlock_irqrestore(&range->lock, flags);
+	page_set_run(run, range, fit.first, request->nr_pages, owner);
+	return 0;
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_take);
 
@@ -168,7 +170,7 @@ EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_search);
 /**
  * dpmgr_pages_take_dirty() - allocate dirty pages, to scrub and put them
  * @pages: the allocator
- * @max_pages: most pages to take
+ * @max_pages: most pages to take, not 0
  * @run: filled in on success; has no owner
  *
  * Context: any but NMI.
@@ -186,7 +188,15 @@ bool dpmgr_pages_take_dirty(struct dpmgr_pages *pages, u32 max_pages,
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_take_dirty);
 
-static __always_inline int find(const struct dpmgr_pages *pages, u64 pfn)
+/**
+ * dpmgr_pages_find() - the range that holds a page
+ * @pages: the allocator
+ * @pfn: the page
+ *
+ * Context: any.
+ * Return: the range's index, or -ENOENT.
+ */
+int dpmgr_pages_find(const struct dpmgr_pages *pages, u64 pfn)
 {
 	unsigned int low = 0, high = pages->nr_ranges;
 
@@ -207,29 +217,23 @@ static __always_inline int find(const struct dpmgr_pages *pages, u64 pfn)
 	return -ENOENT;
 }
 
-/**
- * dpmgr_pages_find() - the range that holds a page
- * @pages: the allocator
- * @pfn: the page
- *
- * Context: any.
- * Return: the range's index, or -ENOENT.
- */
-int dpmgr_pages_find(const struct dpmgr_pages *pages, u64 pfn)
-{
-	return find(pages, pfn);
-}
-
 /* The range that holds a whole run, or -ENOENT. */
 static __always_inline int find_whole(const struct dpmgr_pages *pages,
 				      u64 base_pfn, u32 nr_pages)
 {
-	int i = find(pages, base_pfn);
+	const struct dpmgr_page_range *range = pages->ranges[0];
+	u64 index = base_pfn - range->info.base_pfn;
+	int i = 0;
 
-	if (i >= 0 && (!nr_pages ||
-		       nr_pages > page_end_pfn(pages->ranges[i]) - base_pfn))
-		return -ENOENT;
-	return i;
+	if (unlikely(index >= range->info.nr_pages)) {
+		i = dpmgr_pages_find(pages, base_pfn);
+		if (i < 0)
+			return i;
+		range = pages->ranges[i];
+		index = base_pfn - range->info.base_pfn;
+	}
+	/* A length of 0 is the longest here. */
+	return nr_pages - 1 < range->info.nr_pages - index ? i : -ENOENT;
 }
 
 /**
@@ -245,7 +249,8 @@ static __always_inline int find_whole(const struct dpmgr_pages *pages,
  *
  * Context: any but NMI; meant for restoring, before anything is handed out.
  * Return: 0; -EINVAL if the run is empty or not inside one range that survives
- * a kexec; -EBUSY if a page of it is used.
+ * a kexec; -EBUSY if a page of it is used or quarantined, or if some are free and
+ * some dirty, which can't be before anything was handed out.
  */
 int dpmgr_pages_claim(struct dpmgr_pages *pages, u64 base_pfn, u32 nr_pages,
 		      void *owner)
@@ -289,7 +294,8 @@ int dpmgr_pages_put(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
 	range = pages->ranges[i];
 	index = run->base_pfn - range->info.base_pfn;
 	guard(raw_spinlock_irqsave)(&range->lock);
-	if (!page_is_used(&range->tags[index], run))
+	if (!page_grab(&range->tags[index], run,
+		       page_head(run->nr_pages, DPMGR_PAGE_INSIDE).word))
 		return -EINVAL;
 	if (likely(run->owner))
 		page_uncount_used(range, run->nr_pages);
@@ -335,7 +341,8 @@ EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_quarantine);
  * @pages: the allocator
  * @from_pfn: where to start looking
  * @end_pfn: where to end: runs that begin there or above are not looked at
- * @state: DPMGR_PAGE_USED, of runs with an owner, or any other
+ * @state: DPMGR_PAGE_USED, of runs with an owner, or any other but
+ *	DPMGR_PAGE_INSIDE
  * @run: filled in on success
  *
  * Goes through all runs in address order when called again with the page after
@@ -500,7 +507,7 @@ u64 dpmgr_pages_largest(const struct dpmgr_pages *pages,
  * dpmgr_pages_init() - set up an allocator; every page starts dirty
  * @pages: the allocator
  * @infos: the ranges, in ascending address order and not overlapping
- * @nr_ranges: entries in @infos, DPMGR_PAGE_RANGES_MAX at most
+ * @nr_ranges: entries in @infos, 1 to DPMGR_PAGE_RANGES_MAX
  * @fronts: whether CPUs may keep some clean runs for themselves
  *
  * Context: may sleep.
@@ -516,7 +523,7 @@ int dpmgr_pages_init(struct dpmgr_pages *pages,
 	int ret;
 
 	*pages = (struct dpmgr_pages){};
-	if (nr_ranges > DPMGR_PAGE_RANGES_MAX)
+	if (!nr_ranges || nr_ranges > DPMGR_PAGE_RANGES_MAX)
 		return -EINVAL;
 	for (i = 0; i < nr_ranges; i++) {
 		if (!infos[i].nr_pages || infos[i].nr_pages > DPMGR_PAGES_MAX ||

@@ -27,67 +27,68 @@ static __always_inline u32 page_class(u32 nr_pages)
 	return (shift << CLASS_BITS) + (nr_pages >> shift);
 }
 
-static __always_inline void page_write_run(struct page_tag *tag, u32 nr_pages,
-					   enum dpmgr_page_state state)
+static __always_inline void page_write_ends(struct page_tag *tag, u32 nr_pages,
+					    union page_end head,
+					    enum dpmgr_page_state tail_state)
 {
-	union page_end end = page_head(nr_pages, state);
-	union page_end tail = end;
+	union page_end tail = page_head(nr_pages, tail_state);
 
 	/* Those whose runs are next to this one look at either end. */
 	tail.is_tail = true;
-	WRITE_ONCE(tag[nr_pages - 1].end.word, tail.word);
-	WRITE_ONCE(tag->end.word, end.word);
+	if (nr_pages > 1)
+		WRITE_ONCE(tag[nr_pages - 1].end.word, tail.word);
+	/* Who sees it used, which takes no lock, sees its owner. */
+	smp_store_release(&tag->end.word, head.word);
+}
+
+static __always_inline void page_write_run(struct page_tag *tag, u32 nr_pages,
+					   enum dpmgr_page_state state)
+{
+	page_write_ends(tag, nr_pages, page_head(nr_pages, state), state);
 }
 
 /* The last tag of one run and the first of the next, which are merged. */
 static __always_inline void page_erase_seam(struct page_tag *next)
 {
-	next[-1].end.state = DPMGR_PAGE_INSIDE;
-	next->end.state = DPMGR_PAGE_INSIDE;
+	WRITE_ONCE(next[-1].end.word, 0);
+	WRITE_ONCE(next->end.word, 0);
 }
 
 static __always_inline void page_add_free(struct dpmgr_page_range *range,
 					  struct page_tag *tags, u32 index,
 					  u32 nr_pages)
 {
-	u32 class = page_class(nr_pages);
-	u32 next = range->classes[class];
+	const u32 class = page_class(nr_pages);
+	const u32 next = range->classes[class];
 
-	page_write_run(&tags[index], nr_pages, DPMGR_PAGE_FREE);
-	tags[index].prev = NONE;
-	tags[index].next = next;
+	page_write_ends(&tags[index], nr_pages, (union page_end){
+		.nr_pages = nr_pages,
+		.state = DPMGR_PAGE_FREE,
+		.class = class,
+	}, DPMGR_PAGE_FREE);
+	WRITE_ONCE(tags[index].prev, NONE);
+	WRITE_ONCE(tags[index].next, next);
 	range->classes[class] = index;
 	range->nr_free_runs++;
-	if (next != NONE) {
-		tags[next].prev = index;
-		return;
-	}
-	range->class_map[class / 64] |= BIT_ULL(class % 64);
-	range->class_words |= BIT(class / 64);
+	if (next != NONE)
+		WRITE_ONCE(tags[next].prev, index);
+	else if (!(range->class_map[class / 64] >> class % 64 & 1))
+		dpmgr_page_mark_class(range, class);
 }
 
 /* Off its list. Its tags are for the caller to write or erase. */
 static __always_inline void page_remove_free(struct dpmgr_page_range *range,
-					     struct page_tag *tags, u32 index,
-					     u32 nr_pages)
+					     struct page_tag *tags, u32 index)
 {
-	u32 next = tags[index].next, prev = tags[index].prev;
-	u32 class;
+	const u32 next = tags[index].next, prev = tags[index].prev;
 
 	range->nr_free_runs--;
 	if (next != NONE)
-		tags[next].prev = prev;
-	if (prev != NONE) {
-		tags[prev].next = next;
-		return;
-	}
-	class = page_class(nr_pages);
-	range->classes[class] = next;
-	if (next != NONE)
-		return;
-	range->class_map[class / 64] &= ~BIT_ULL(class % 64);
-	if (!range->class_map[class / 64])
-		range->class_words &= ~BIT(class / 64);
+		WRITE_ONCE(tags[next].prev, prev);
+	if (prev != NONE)
+		WRITE_ONCE(tags[prev].next, next);
+	else
+		range->classes[tags[index].end.class] = next;
 }
 
 static __always_inline void page_count_used(struct dpmgr_page_range *range,
@@ -120,8 +121,7 @@ static __always_inline void page_release(struct dpmgr_page_range *range,
 		/* A used neighbour may be parked or unparked at this moment. */
 		end.word = READ_ONCE(tag[nr_pages].end.word);
 		if (end.state == DPMGR_PAGE_FREE) {
-			page_remove_free(range, tags, index + nr_pages,
-					 end.nr_pages);
+			page_remove_free(range, tags, index + nr_pages);
 			page_erase_seam(&tag[nr_pages]);
 			nr_pages += end.nr_pages;
 		}
@@ -130,7 +130,7 @@ static __always_inline void page_release(struct dpmgr_page_range *range,
 		end.word = READ_ONCE(tag[-1].end.word);
 		if (end.state == DPMGR_PAGE_FREE) {
 			index -= end.nr_pages;
-			page_remove_free(range, tags, index, end.nr_pages);
+			page_remove_free(range, tags, index);
 			page_erase_seam(tag);
 			nr_pages += end.nr_pages;
 		}
@@ -172,38 +172,51 @@ page_fit_in(const struct dpmgr_page_range *range, u32 index,
 	return (struct page_fit){ index, pfn - range->info.base_pfn };
 }
 
-/* The first class above @class that has a run, or NONE. */
-static __always_inline u32 page_next_class(const struct dpmgr_page_range *range,
+/*
+ * The first run of the first class above @class that has one, or NONE. Bits of
+ * classes that have become empty are cleared here: a run that comes and goes
+ * leaves them alone, and each is cleared once for each time that it was set.
+ */
+static __always_inline u32 page_next_class(struct dpmgr_page_range *range,
 					   u32 class)
 {
 	/* Shifting twice: a shift by 64 would be undefined. */
-	u64 map = range->class_map[class / 64] & (~0ULL << class % 64 << 1);
-	u32 word = class / 64, words;
+	u64 above = ~0ULL << class % 64 << 1;
+	u32 word = class / 64;
 
-	if (!map) {
-		words = range->class_words & (~0U << word << 1);
-		if (!words)
-			return NONE;
-		word = __ffs(words);
-		map = range->class_map[word];
+	for (;;) {
+		u64 map = range->class_map[word] & above;
+		u32 words, index;
+
+		if (!map) {
+			words = range->class_words & (~0U << word << 1);
+			if (!words)
+				return NONE;
+			word = __ffs(words);
+			above = ~0ULL;
+			map = range->class_map[word];
+		}
+		class = word * 64 + __ffs64(map);
+		index = range->classes[class];
+		if (likely(index != NONE))
+			return index;
+		dpmgr_page_clear_class(range, class);
 	}
-	return word * 64 + __ffs64(map);
 }
 
 /* Where a request fits, if that was found; see dpmgr_pages_take(). */
 static __always_inline struct page_fit
-page_find_fit(const struct dpmgr_page_range *range,
+page_find_fit(struct dpmgr_page_range *range,
 	      const struct dpmgr_page_request *request)
 {
-	u32 class = page_class(request->nr_pages);
+	const u32 class = page_class(request->nr_pages);
 	u32 index = range->classes[class];
 	struct page_fit fit;
 
 	if (index == NONE) {
-		class = page_next_class(range, class);
-		if (class == NONE)
+		index = page_next_class(range, class);
+		if (index == NONE)
 			return (struct page_fit){ NONE };
-		index = range->classes[class];
 	}
 	fit = page_fit_in(range, index, request);
 	if (likely(fit.index != NONE))
@@ -215,15 +228,15 @@ page_find_fit(const struct dpmgr_page_range *range,
 /* Take @nr_pages out of a free run. What is left on either side stays free. */
 static __always_inline void page_allocate(struct dpmgr_page_range *range,
 					  struct page_fit fit, u32 nr_pages,
-					  void *owner)
+					  union page_end head, void *owner)
 {
 	struct page_tag *tags = range->tags;
 	const u32 len = tags[fit.index].end.nr_pages;
 	const u32 after = fit.index + len - (fit.first + nr_pages);
 
-	page_remove_free(range, tags, fit.index, len);
-	page_write_run(&tags[fit.first], nr_pages, DPMGR_PAGE_USED);
-	tags[fit.first].owner = owner;
+	page_remove_free(range, tags, fit.index);
+	WRITE_ONCE(tags[fit.first].owner, owner);
+	page_write_ends(&tags[fit.first], nr_pages, head, DPMGR_PAGE_USED);
 	if (fit.first > fit.index)
 		page_add_free(range, tags, fit.index, fit.first - fit.index);
 	if (unlikely(after))
@@ -231,13 +244,24 @@ static __always_inline void page_allocate(struct dpmgr_page_range *range,
 	page_count_used(range, nr_pages);
 }
 
-/* Is exactly this run allocated, to its owner? */
-static __always_inline bool page_is_used(const struct page_tag *tag,
-					 const struct dpmgr_page_run *run)
+/*
+ * If exactly this run is allocated, to its owner, it is ours alone: its first
+ * tag says @to.
+ */
+static __always_inline bool page_grab(struct page_tag *tag,
+				      const struct dpmgr_page_run *run, u64 to)
 {
-	return READ_ONCE(tag->end.word) ==
-	       page_head(run->nr_pages, DPMGR_PAGE_USED).word &&
-	       READ_ONCE(tag->owner) == run->owner;
+	const u64 used = page_head(run->nr_pages, DPMGR_PAGE_USED).word;
+
+	if (smp_load_acquire(&tag->end.word) != used ||
+	    READ_ONCE(tag->owner) != run->owner ||
+	    cmpxchg(&tag->end.word, used, to) != used)
+		return false;
+	if (likely(READ_ONCE(tag->owner) == run->owner))
+		return true;
+	/* Freed and allocated again, by others, in between. */
+	smp_store_release(&tag->end.word, used);
+	return false;
 }
 
 static __always_inline void page_set_run(struct dpmgr_page_run *run,

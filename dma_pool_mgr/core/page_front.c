@@ -35,7 +35,7 @@
 #include <linux/spinlock.h>
 
 #include "export.h"
-#include "page_range.h"
+#include "page_fit.h"
 
 /* One list each for 1 to 8 pages, and for each power of two up to 512. */
 #define SIZES_EACH	8
@@ -102,7 +102,8 @@ static noinline bool refill(struct dpmgr_pages *pages,
 	list->nr_runs = dpmgr_page_range_park(pages->ranges[range],
 					      request->nr_pages, count,
 					      &list->head);
-	front->nr_pages += list->nr_runs * request->nr_pages;
+	WRITE_ONCE(front->nr_pages,
+		   front->nr_pages + list->nr_runs * request->nr_pages);
 	return list->nr_runs;
 }
 
@@ -152,7 +153,7 @@ bool dpmgr_page_front_take(struct dpmgr_pages *pages,
 		run->base_pfn = range->info.base_pfn + list->head;
 		list->head = tag->end.nr_pages;
 		list->nr_runs--;
-		front->nr_pages -= request->nr_pages;
+		WRITE_ONCE(front->nr_pages, front->nr_pages - request->nr_pages);
 	}
 	run->nr_pages = request->nr_pages;
 	run->owner = owner;
@@ -177,8 +178,8 @@ static void flush_list(struct dpmgr_pages *pages, struct dpmgr_page_front *front
 		last = range->tags[last].end.nr_pages;
 	list->head = range->tags[last].end.nr_pages;
 	list->nr_runs -= count;
-	front->nr_pages -= count * nr_pages;
-	range->tags[last].end.nr_pages = NONE;
+	WRITE_ONCE(front->nr_pages, front->nr_pages - count * nr_pages);
+	WRITE_ONCE(range->tags[last].end.nr_pages, NONE);
 	dpmgr_page_range_unpark(range, first);
 }
 
@@ -189,7 +190,6 @@ static void flush_list(struct dpmgr_pages *pages, struct dpmgr_page_front *front
 bool dpmgr_page_front_put(struct dpmgr_pages *pages, unsigned int range,
 			  const struct dpmgr_page_run *run)
 {
-	const u64 used = page_head(run->nr_pages, DPMGR_PAGE_USED).word;
 	const u64 parked = page_parked(run->nr_pages, NONE).word;
 	struct dpmgr_page_front *front;
 	struct front_list *list;
@@ -207,12 +207,8 @@ bool dpmgr_page_front_put(struct dpmgr_pages *pages, unsigned int range,
 
 	index = run->base_pfn - pages->ranges[range]->info.base_pfn;
 	tag = &pages->ranges[range]->tags[index];
-	if (cmpxchg(&tag->end.word, used, parked) != used)
+	if (!page_grab(tag, run, parked))
 		return false;
-	if (tag->owner != run->owner) {
-		WRITE_ONCE(tag->end.word, used);
-		return false;
-	}
 
 	front = raw_cpu_ptr(pages->fronts);
 	guard(raw_spinlock_irqsave)(&front->lock);
@@ -227,11 +223,11 @@ bool dpmgr_page_front_put(struct dpmgr_pages *pages, unsigned int range,
 		return true;
 	}
 	if (list->nr_runs)
-		tag->end.nr_pages = list->head;
+		WRITE_ONCE(tag->end.nr_pages, list->head);
 	list->head = index;
 	list->range = range;
 	list->nr_runs++;
-	front->nr_pages += run->nr_pages;
+	WRITE_ONCE(front->nr_pages, front->nr_pages + run->nr_pages);
 	return true;
 }
 

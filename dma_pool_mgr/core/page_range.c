@@ -44,26 +44,27 @@ static void add_dirty(struct dpmgr_page_range *range, u32 index, u32 nr_pages)
 	struct page_tag *tag = &range->tags[index];
 
 	page_write_run(tag, nr_pages, DPMGR_PAGE_DIRTY);
-	tag->prev = NONE;
-	tag->next = range->dirty;
+	WRITE_ONCE(tag->prev, NONE);
+	WRITE_ONCE(tag->next, range->dirty);
 	if (range->dirty != NONE)
-		range->tags[range->dirty].prev = index;
+		WRITE_ONCE(range->tags[range->dirty].prev, index);
 	range->dirty = index;
 }
 
 /* Take @nr_pages at @first out of the dirty run at @index. */
 static void carve_dirty(struct dpmgr_page_range *range, u32 index, u32 first,
-			u32 nr_pages)
+			u32 nr_pages, void *owner)
 {
 	const struct page_tag *tag = &range->tags[index];
 	u32 after = index + tag->end.nr_pages - (first + nr_pages);
 
 	if (tag->next != NONE)
-		range->tags[tag->next].prev = tag->prev;
+		WRITE_ONCE(range->tags[tag->next].prev, tag->prev);
 	if (tag->prev != NONE)
-		range->tags[tag->prev].next = tag->next;
+		WRITE_ONCE(range->tags[tag->prev].next, tag->next);
 	else
 		range->dirty = tag->next;
+	WRITE_ONCE(range->tags[first].owner, owner);
 	page_write_run(&range->tags[first], nr_pages, DPMGR_PAGE_USED);
 	if (first > index)
 		add_dirty(range, index, first - index);
@@ -71,20 +72,34 @@ static void carve_dirty(struct dpmgr_page_range *range, u32 index, u32 first,
 		add_dirty(range, first + nr_pages, after);
 }
 
+/* A class has a run, for the first time or again. */
+void dpmgr_page_mark_class(struct dpmgr_page_range *range, u32 class)
+{
+	range->class_map[class / 64] |= BIT_ULL(class % 64);
+	range->class_words |= BIT(class / 64);
+}
+
+/* A class that has no run is not to be looked at again until it has. */
+void dpmgr_page_clear_class(struct dpmgr_page_range *range, u32 class)
+{
+	range->class_map[class / 64] &= ~BIT_ULL(class % 64);
+	if (!range->class_map[class / 64])
+		range->class_words &= ~BIT(class / 64);
+}
+
 /* The first run that fits, from that at @index on, upwards in size. */
-static struct page_fit scan(const struct dpmgr_page_range *range, u32 index,
-			    u32 class, const struct dpmgr_page_request *request)
+static struct page_fit scan(struct dpmgr_page_range *range, u32 index, u32 class,
+			    const struct dpmgr_page_request *request)
 {
 	struct page_fit fit = { NONE };
 	unsigned int looked;
 
 	for (looked = 0; looked < FIT_SCAN && fit.index == NONE; looked++) {
-		if (index == NONE) {
-			class = page_next_class(range, class);
-			if (class == NONE)
-				break;
-			index = range->classes[class];
-		}
+		if (index == NONE)
+			index = page_next_class(range, class);
+		if (index == NONE)
+			break;
+		class = range->tags[index].end.class;
 		fit = page_fit_in(range, index, request);
 		index = range->tags[index].next;
 	}
@@ -92,7 +107,7 @@ static struct page_fit scan(const struct dpmgr_page_range *range, u32 index,
 }
 
 /* What page_find_fit() does where the first look was in vain. */
-struct page_fit dpmgr_page_find_other(const struct dpmgr_page_range *range,
+struct page_fit dpmgr_page_find_other(struct dpmgr_page_range *range,
 				      const struct dpmgr_page_request *request)
 {
 	u32 class = page_class(request->nr_pages);
@@ -118,7 +133,8 @@ bool dpmgr_page_range_take(struct dpmgr_page_range *range,
 	fit = page_find_fit(range, request);
 	if (fit.index == NONE)
 		return false;
-	page_allocate(range, fit, request->nr_pages, owner);
+	page_allocate(range, fit, request->nr_pages,
+		      page_head(request->nr_pages, DPMGR_PAGE_USED), owner);
 	page_set_run(run, range, fit.first, request->nr_pages, owner);
 	return true;
 }
@@ -150,6 +166,9 @@ bool dpmgr_page_range_search(struct dpmgr_page_range *range,
 
 	while (next < range->info.nr_pages) {
 		guard(raw_spinlock_irqsave)(&range->lock);
+		/* What we stopped before may be part of a longer run by now. */
+		while (!page_is_head(range, next))
+			next--;
 		for (steps = 0; steps < WALK_BATCH && next < range->info.nr_pages;
 		     steps++) {
 			struct page_fit fit;
@@ -160,7 +179,9 @@ bool dpmgr_page_range_search(struct dpmgr_page_range *range,
 			fit = page_fit_in(range, index, request);
 			if (fit.index == NONE)
 				continue;
-			page_allocate(range, fit, request->nr_pages, owner);
+			page_allocate(range, fit, request->nr_pages,
+				      page_head(request->nr_pages,
+						DPMGR_PAGE_USED), owner);
 			page_set_run(run, range, fit.first, request->nr_pages,
 				     owner);
 			return true;
@@ -188,9 +209,9 @@ u32 dpmgr_page_range_park(struct dpmgr_page_range *range, u32 nr_pages,
 
 		if (fit.index == NONE)
 			break;
-		page_allocate(range, fit, nr_pages, NULL);
-		WRITE_ONCE(range->tags[fit.first].end.word,
-			   page_parked(nr_pages, *list).word);
+		/* Never used in between: it might be freed at that moment. */
+		page_allocate(range, fit, nr_pages, page_parked(nr_pages, *list),
+			      NULL);
 		*list = fit.first;
 	}
 	return parked;
@@ -219,10 +240,17 @@ bool dpmgr_page_range_take_dirty(struct dpmgr_page_range *range, u32 max_pages,
 	if (index == NONE)
 		return false;
 	nr_pages = min(range->tags[index].end.nr_pages, max_pages);
-	carve_dirty(range, index, index, nr_pages);
-	range->tags[index].owner = NULL;
+	carve_dirty(range, index, index, nr_pages, NULL);
 	page_set_run(run, range, index, nr_pages, NULL);
 	return true;
+}
+
+static u32 length_at(const struct dpmgr_page_range *range, u32 index)
+{
+	union page_end end;
+
+	end.word = READ_ONCE(range->tags[index].end.word);
+	return page_length(end);
 }
 
 /*
@@ -236,9 +264,9 @@ static u32 walk_to(struct dpmgr_page_range *range, u32 index)
 	if (!page_is_head(range, run))
 		run = 0;
 	while (run > index)
-		run -= page_length(range->tags[run - 1].end);
-	while (run + page_length(range->tags[run].end) <= index)
-		run += page_length(range->tags[run].end);
+		run -= length_at(range, run - 1);
+	while (run + length_at(range, run) <= index)
+		run += length_at(range, run);
 	range->cursor = run;
 	return run;
 }
@@ -252,18 +280,17 @@ int dpmgr_page_range_claim(struct dpmgr_page_range *range, u32 index,
 
 	guard(raw_spinlock_irqsave)(&range->lock);
 	run = walk_to(range, index);
-	end = range->tags[run].end;
+	end.word = READ_ONCE(range->tags[run].end.word);
 	if ((end.state != DPMGR_PAGE_FREE && end.state != DPMGR_PAGE_DIRTY) ||
 	    end.nr_pages - (index - run) < nr_pages)
 		return -EBUSY;
 	if (end.state == DPMGR_PAGE_FREE) {
 		page_allocate(range, (struct page_fit){ run, index }, nr_pages,
-			      owner);
+			      page_head(nr_pages, DPMGR_PAGE_USED), owner);
 	} else {
-		carve_dirty(range, run, index, nr_pages);
+		carve_dirty(range, run, index, nr_pages, owner);
 		range->nr_dirty -= nr_pages;
 		page_count_used(range, nr_pages);
-		range->tags[index].owner = owner;
 	}
 	range->cursor = index;
 	return 0;
@@ -283,7 +310,8 @@ int dpmgr_page_range_quarantine(struct dpmgr_page_range *range,
 	u32 after = run->nr_pages - nr_pages - before;
 
 	guard(raw_spinlock_irqsave)(&range->lock);
-	if (!page_is_used(&range->tags[index], run))
+	if (!page_grab(&range->tags[index], run,
+		       page_head(run->nr_pages, DPMGR_PAGE_INSIDE).word))
 		return -EINVAL;
 	if (run->owner)
 		page_uncount_used(range, run->nr_pages);
@@ -297,7 +325,7 @@ int dpmgr_page_range_quarantine(struct dpmgr_page_range *range,
 	page_write_run(&range->tags[first], nr_pages, DPMGR_PAGE_QUARANTINED);
 	range->nr_quarantined += nr_pages;
 	if (after) {
-		range->tags[first + nr_pages].owner = run->owner;
+		WRITE_ONCE(range->tags[first + nr_pages].owner, run->owner);
 		page_write_run(&range->tags[first + nr_pages], after, DPMGR_PAGE_USED);
 		if (run->owner)
 			page_count_used(range, after);
@@ -326,7 +354,7 @@ bool dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index, u32 end,
 				if (!owner)
 					continue;
 			}
-			page_set_run(run, range, this, found.nr_pages, owner);
+			page_set_run(run, range, this, page_length(found), owner);
 			return true;
 		}
 	}
@@ -335,13 +363,13 @@ bool dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index, u32 end,
 
 static u32 longest_free(const struct dpmgr_page_range *range)
 {
-	u32 longest = 0, word, class, index;
+	u32 longest = 0, class = NR_CLASSES, index;
 	unsigned int looked = 0;
 
-	if (!range->class_words)
+	while (class-- && range->classes[class] == NONE)
+		;
+	if (class == NONE)
 		return 0;
-	word = __fls(range->class_words);
-	class = word * 64 + fls64(range->class_map[word]) - 1;
 	for (index = range->classes[class];
 	     index != NONE && looked < LARGEST_SCAN;
 	     index = range->tags[index].next, looked++)

@@ -28,7 +28,8 @@
  * @nr_pages: its length; at the head of a parked run: the next on its list
  * @state: enum dpmgr_page_state; a parked run's tail says used
  * @is_tail: this is the last page of a run of two or more
- * @parked_pages: at the head of a parked run: its length; else 0
+ * @parked_pages: at the head of a parked run: its length
+ * @class: at the head of a free run: its size class; neither: 0
  * @word: all of it
  */
 union page_end {
@@ -36,7 +37,10 @@ union page_end {
 		u32 nr_pages;
 		u8 state;
 		u8 is_tail;
-		u16 parked_pages;
+		union {
+			u16 parked_pages;
+			u16 class;
+		};
 	};
 	u64 word;
 };
@@ -75,7 +79,8 @@ static_assert(sizeof(struct page_tag) == 16);
  * @dirty: first of the dirty runs
  * @cursor: where the last claim ended its walk
  * @class_words: bit i: class_map[i] is not 0
- * @class_map: bit i % 64 of word i / 64: classes[i] is not empty
+ * @class_map: bit i % 64 of word i / 64: classes[i] is not empty, or was not; who
+ *	finds it empty clears the bit
  * @classes: free runs by size
  */
 struct dpmgr_page_range {
@@ -100,9 +105,11 @@ static_assert(sizeof(struct dpmgr_page_range) <= 4096);
 
 static inline bool page_is_head(const struct dpmgr_page_range *range, u32 index)
 {
-	const union page_end *end = &range->tags[index].end;
+	union page_end end;
 
-	return end->state != DPMGR_PAGE_INSIDE && !end->is_tail;
+	/* Fronts park and unpark used runs without the lock. */
+	end.word = READ_ONCE(range->tags[index].end.word);
+	return end.state != DPMGR_PAGE_INSIDE && !end.is_tail;
 }
 
 static inline union page_end page_head(u32 nr_pages, enum dpmgr_page_state state)
@@ -149,8 +156,10 @@ dpmgr_page_range_create(const struct dpmgr_page_range_info *info);
 void dpmgr_page_range_destroy(struct dpmgr_page_range *range);
 
 /* page_range.c, for page_fit.h */
-struct page_fit dpmgr_page_find_other(const struct dpmgr_page_range *range,
+struct page_fit dpmgr_page_find_other(struct dpmgr_page_range *range,
 				      const struct dpmgr_page_request *request);
+void dpmgr_page_mark_class(struct dpmgr_page_range *range, u32 class);
+void dpmgr_page_clear_class(struct dpmgr_page_range *range, u32 class);
 void dpmgr_page_add_free(struct dpmgr_page_range *range, u32 index, u32 nr_pages);
 
 /* page_range.c */

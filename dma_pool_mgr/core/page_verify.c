@@ -48,9 +48,9 @@ static const char *verify_classes(const struct dpmgr_page_range *range)
 	u32 class, word;
 
 	for (class = 0; class < NR_CLASSES; class++)
-		if ((range->classes[class] == NONE) ==
-		    !!(range->class_map[class / 64] & BIT_ULL(class % 64)))
-			return "a class's bit differs from its list";
+		if (range->classes[class] != NONE &&
+		    !(range->class_map[class / 64] & BIT_ULL(class % 64)))
+			return "a class has runs and no bit";
 	for (word = 0; word < NR_CLASS_WORDS; word++)
 		if (!!range->class_map[word] != !!(range->class_words & BIT(word)))
 			return "a word's bit differs from its classes";
@@ -70,7 +70,7 @@ static const char *verify_range(struct dpmgr_page_range *range, u64 *parked,
 		const struct page_tag *tag = &range->tags[index];
 		union page_end end;
 
-		end.word = READ_ONCE(tag->end.word);
+		end.word = smp_load_acquire(&tag->end.word);
 		nr_pages = page_length(end);
 		if (end.state == DPMGR_PAGE_INSIDE || end.is_tail)
 			return "a run does not start where its left neighbour ends";
@@ -90,7 +90,7 @@ static const char *verify_range(struct dpmgr_page_range *range, u64 *parked,
 		if (end.state == DPMGR_PAGE_FREE && left == DPMGR_PAGE_FREE)
 			return "two free neighbours are not merged";
 		left = end.state;
-		if (end.state == DPMGR_PAGE_USED && !tag->owner)
+		if (end.state == DPMGR_PAGE_USED && !READ_ONCE(tag->owner))
 			continue;
 		pages_of[end.state] += nr_pages;
 		runs_of[end.state]++;

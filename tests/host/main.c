@@ -1,36 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Runs all cases, and holds what shim.h only declares.
+ * Runs all cases.
  */
 #include <setjmp.h>
+#include <unistd.h>
 
 #include "test.h"
 
-unsigned int shim_fail_alloc;
-void (*shim_at_barrier)(void);
+/* A case that takes so many seconds hangs, and ends everything. */
+#define HANGS_AFTER	300
+
+char test_context[80];
 
 static struct test *tests;
 static jmp_buf failed;
-
-char *strchrnul(const char *s, int c)
-{
-	while (*s && *s != (char)c)
-		s++;
-	return (char *)s;
-}
-
-/* Castagnoli's polynomial, bit by bit: slow, and plainly right. */
-u32 __crc32c_le(u32 crc, const u8 *data, size_t len)
-{
-	int bit;
-
-	for (; len; len--, data++) {
-		crc ^= *data;
-		for (bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
-	}
-	return crc;
-}
 
 void test_add(struct test *test)
 {
@@ -43,7 +26,7 @@ void test_add(struct test *test)
 
 void test_fail(const char *file, int line, const char *what)
 {
-	printf("    %s:%d: %s\n", file, line, what);
+	printf("    %s:%d: %s%s\n", file, line, what, test_context);
 	longjmp(failed, 1);
 }
 
@@ -51,6 +34,11 @@ static bool passes(const struct test *test)
 {
 	shim_fail_alloc = 0;
 	shim_at_barrier = NULL;
+	shim_at_gap = NULL;
+	shim_cpu = 0;
+	shim_nr_cpus = SHIM_CPUS;
+	*test_context = '\0';
+	alarm(HANGS_AFTER);
 	if (setjmp(failed))
 		return false;
 	test->run();

@@ -1,73 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "core/page_alloc.h"
-#include "test.h"
-
-/* Operations of the model test, over all seeds. */
-#define MODEL_SEEDS	20
-#define MODEL_OPS	20000
-
-static const struct dpmgr_page_range_info three[] = {
-	{ .base_pfn = 100, .nr_pages = 64, .node = 0, .persistent = true },
-	{ .base_pfn = 164, .nr_pages = 1, .node = 1, .persistent = true },
-	{ .base_pfn = 1000, .nr_pages = 700, .node = 1, .persistent = false },
-};
-
-/* All of these survive a kexec, so that runs can be claimed in them. */
-static const struct dpmgr_page_range_info claimable[] = {
-	{ .base_pfn = 100, .nr_pages = 64, .persistent = true },
-	{ .base_pfn = 164, .nr_pages = 1, .persistent = true },
-	{ .base_pfn = 1000, .nr_pages = 700, .persistent = true },
-};
-
-static struct dpmgr_pages pages;
-
-static void setup(const struct dpmgr_page_range_info *infos, unsigned int nr)
-{
-	CHECK(!dpmgr_pages_init(&pages, infos, nr));
-	CHECK(!dpmgr_pages_verify(&pages));
-}
-
-/* Everything clean, as after scrubbing. */
-static void setup_clean(const struct dpmgr_page_range_info *infos,
-			unsigned int nr)
-{
-	struct dpmgr_page_run run;
-
-	setup(infos, nr);
-	while (dpmgr_pages_take_dirty(&pages, 10, &run))
-		CHECK(!dpmgr_pages_put(&pages, &run));
-	CHECK(!dpmgr_pages_verify(&pages));
-}
-
-static int take(u32 nr_pages, void *owner, struct dpmgr_page_run *run)
-{
-	const struct dpmgr_page_request request = {
-		.nr_pages = nr_pages,
-		.node = NUMA_NO_NODE,
-		.end_pfn = U64_MAX,
-	};
-	int ret = dpmgr_pages_take(&pages, &request, owner, run);
-
-	CHECK(!dpmgr_pages_verify(&pages));
-	return ret;
-}
-
-static int put(const struct dpmgr_page_run *run)
-{
-	int ret = dpmgr_pages_put(&pages, run);
-
-	CHECK(!dpmgr_pages_verify(&pages));
-	return ret;
-}
+/*
+ * The page allocator: ranges, what is dirty and clean, which range serves.
+ */
+#include "page_fixture.h"
 
 TEST(dirty_pages_are_not_handed_out_before_they_are_scrubbed)
 {
 	struct dpmgr_page_run run, dirty;
 
-	setup(three, 3);
+	setup_dirty(three_ranges, 3, false);
 	CHECK(take(1, &pages, &run) == -ENOSPC);
 	CHECK(dpmgr_pages_take_dirty(&pages, 10, &dirty));
-	CHECK(dirty.base_pfn == 100 && dirty.nr_pages == 10);
+	CHECK(is_run(&dirty, 100, 10) && !dirty.owner);
 	CHECK(take(1, &pages, &run) == -ENOSPC);
 	CHECK(!put(&dirty));
 	CHECK(!take(10, &pages, &run));
@@ -76,15 +20,48 @@ TEST(dirty_pages_are_not_handed_out_before_they_are_scrubbed)
 	dpmgr_pages_destroy(&pages);
 }
 
+TEST(pages_that_are_being_scrubbed_count_as_dirty_and_are_no_ones_run)
+{
+	struct dpmgr_page_run run, dirty;
+
+	setup_dirty(three_ranges, 1, false);
+	CHECK(dpmgr_pages_take_dirty(&pages, 10, &dirty));
+	check_pages();
+	CHECK(counts_of(0).dirty == 64);
+	CHECK(!counts_of(0).used && !counts_of(0).used_max && !counts_of(0).runs);
+	CHECK(!dpmgr_pages_next(&pages, 0, U64_MAX, DPMGR_PAGE_USED, &run));
+	CHECK(!dpmgr_pages_owner(&pages, dirty.base_pfn, dirty.nr_pages));
+	CHECK(put_pages(dirty.base_pfn, dirty.nr_pages, &pages) == -EINVAL);
+	CHECK(!put(&dirty));
+	CHECK(counts_of(0).dirty == 54 && counts_of(0).free == 10);
+	dpmgr_pages_destroy(&pages);
+}
+
+TEST(dirty_pages_run_out_in_every_range)
+{
+	struct dpmgr_page_run run;
+	u64 nr_pages = 0;
+
+	setup_dirty(three_ranges, 3, false);
+	while (dpmgr_pages_take_dirty(&pages, U32_MAX, &run)) {
+		check_pages();
+		nr_pages += run.nr_pages;
+		CHECK(!put(&run));
+	}
+	CHECK(nr_pages == 765);
+	dpmgr_pages_destroy(&pages);
+}
+
 TEST(all_of_a_range_can_be_had_in_one_piece_after_it_was_scrubbed_in_pieces)
 {
 	struct dpmgr_page_run run;
 
-	setup_clean(three, 3);
+	setup_clean(three_ranges, 3, true);
 	CHECK(!take(700, &pages, &run));
 	CHECK(run.base_pfn == 1000);
 	CHECK(!put(&run));
 	CHECK(take(701, &pages, &run) == -ENOSPC);
+	CHECK(take(U32_MAX, &pages, &run) == -ENOSPC);
 	dpmgr_pages_destroy(&pages);
 }
 
@@ -94,7 +71,7 @@ TEST(a_freed_run_merges_with_both_neighbours)
 	unsigned int i, last;
 
 	for (last = 0; last < 4; last++) {
-		setup_clean(three, 1);
+		setup_clean(three_ranges, 1, false);
 		for (i = 0; i < 4; i++)
 			CHECK(!take(16, &pages, &r[i]));
 		for (i = 0; i < 4; i++)
@@ -102,6 +79,7 @@ TEST(a_freed_run_merges_with_both_neighbours)
 				CHECK(!put(&r[i]));
 		CHECK(take(64, &pages, &whole) == -ENOSPC);
 		CHECK(!put(&r[last]));
+		CHECK(counts_of(0).free_runs == 1);
 		CHECK(!take(64, &pages, &whole));
 		dpmgr_pages_destroy(&pages);
 	}
@@ -111,65 +89,11 @@ TEST(runs_do_not_merge_across_ranges_that_touch)
 {
 	struct dpmgr_page_run run;
 
-	setup_clean(three, 2);
+	setup_clean(three_ranges, 2, false);
 	CHECK(take(65, &pages, &run) == -ENOSPC);
 	CHECK(!take(64, &pages, &run));
 	CHECK(!take(1, &pages, &run));
 	CHECK(run.base_pfn == 164);
-	dpmgr_pages_destroy(&pages);
-}
-
-TEST(a_bogus_free_is_told_and_changes_nothing)
-{
-	struct dpmgr_page_run run, bogus;
-	int owner;
-
-	setup_clean(three, 3);
-	CHECK(!take(8, &owner, &run));
-
-	bogus = run;
-	bogus.nr_pages = 7;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus.nr_pages = 0;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus = run;
-	bogus.base_pfn += 1;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus.base_pfn = run.base_pfn + 7;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus.nr_pages = 1;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus = run;
-	bogus.owner = NULL;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus = run;
-	bogus.base_pfn = 5;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus.base_pfn = 163;
-	CHECK(put(&bogus) == -EINVAL);
-	bogus.base_pfn = U64_MAX;
-	CHECK(put(&bogus) == -EINVAL);
-
-	CHECK(!put(&run));
-	CHECK(put(&run) == -EINVAL);
-	dpmgr_pages_destroy(&pages);
-}
-
-/* The stale tags of an old run lie inside the new one. */
-TEST(a_free_of_a_run_that_was_merged_away_is_told)
-{
-	struct dpmgr_page_run small[4], big;
-	unsigned int i;
-
-	setup_clean(three, 1);
-	for (i = 0; i < 4; i++)
-		CHECK(!take(2, &pages, &small[i]));
-	for (i = 0; i < 4; i++)
-		CHECK(!put(&small[i]));
-	CHECK(!take(64, &pages, &big));
-	for (i = 0; i < 4; i++)
-		CHECK(put(&small[i]) == -EINVAL);
-	CHECK(!put(&big));
 	dpmgr_pages_destroy(&pages);
 }
 
@@ -180,122 +104,101 @@ TEST(a_node_is_preferred_and_others_serve_when_it_is_full)
 	};
 	struct dpmgr_page_run run;
 
-	setup_clean(three, 3);
-	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
+	setup_clean(three_ranges, 3, false);
+	CHECK(!take_as(&request, &pages, &run));
 	CHECK(run.base_pfn == 164);
-	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
-	CHECK(run.base_pfn == 100);
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(run.base_pfn == 163);
+	request.node = 7;
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(run.base_pfn == 162);
+	dpmgr_pages_destroy(&pages);
+}
+
+/* Better the right node than memory that need not survive. */
+TEST(a_node_counts_for_more_than_keeping_persistent_memory)
+{
+	struct dpmgr_page_request request = { ANY_PLACE, .nr_pages = 1, };
+	struct dpmgr_page_run run;
+
+	setup_clean(three_ranges, 3, false);
+	request.node = 0;
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(run.base_pfn == 163);
+	request.nr_pages = 64;
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(run.base_pfn == 1000 + 700 - 64);
+	request.nr_pages = 1;
+	request.node = 1;
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(run.base_pfn == 1000 + 700 - 65);
 	dpmgr_pages_destroy(&pages);
 }
 
 TEST(only_persistent_ranges_serve_persistent_requests_and_others_come_first)
 {
-	struct dpmgr_page_request request = {
-		.nr_pages = 1, .node = NUMA_NO_NODE, .end_pfn = U64_MAX,
-	};
+	struct dpmgr_page_request request = { ANY_PLACE, .nr_pages = 1, };
 	struct dpmgr_page_run run;
 
-	setup_clean(three, 3);
-	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
-	CHECK(run.base_pfn == 1000);
+	setup_clean(three_ranges, 3, false);
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(run.base_pfn == 1699);
+	CHECK(dpmgr_pages_largest(&pages, &request) == 700);
+	request.nr_pages = 699;
+	CHECK(!take_as(&request, &pages, &run));
+	request.nr_pages = 1;
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(run.base_pfn == 163);
 	request.persistent = true;
 	request.nr_pages = 65;
-	CHECK(dpmgr_pages_take(&pages, &request, &pages, &run) == -ENOSPC);
+	CHECK(take_as(&request, &pages, &run) == -ENOSPC);
+	CHECK(search_as(&request, &pages, &run) == -ENOSPC);
 	CHECK(dpmgr_pages_largest(&pages, &request) == 64);
 	dpmgr_pages_destroy(&pages);
-}
 
-TEST(only_ranges_below_the_limit_serve)
-{
-	struct dpmgr_page_request request = {
-		.nr_pages = 1, .node = NUMA_NO_NODE, .end_pfn = 1699,
-	};
-	struct dpmgr_page_run run;
-
-	setup_clean(three, 3);
-	CHECK(dpmgr_pages_largest(&pages, &request) == 64);
-	CHECK(!dpmgr_pages_take(&pages, &request, &pages, &run));
-	CHECK(run.base_pfn < 1000);
-	request.end_pfn = 163;
-	CHECK(dpmgr_pages_take(&pages, &request, &pages, &run) == -ENOSPC);
+	/* No range at all will do. */
+	setup_clean(&three_ranges[2], 1, false);
 	CHECK(!dpmgr_pages_largest(&pages, &request));
+	request.nr_pages = 1;
+	CHECK(take_as(&request, &pages, &run) == -ENOSPC);
+	CHECK(search_as(&request, &pages, &run) == -ENOSPC);
 	dpmgr_pages_destroy(&pages);
 }
 
-TEST(a_claim_takes_what_it_names_and_keeps_it_out_of_reach)
+TEST(the_longest_run_a_limit_allows_is_told)
 {
-	struct dpmgr_page_run run;
-	int owner, other;
+	struct dpmgr_page_request request = { ANY_PLACE };
 
-	setup(claimable, 3);
-	CHECK(!dpmgr_pages_claim(&pages, 1010, 5, &owner));
-	CHECK(!dpmgr_pages_verify(&pages));
-	CHECK(!dpmgr_pages_claim(&pages, 1000, 10, &owner));
-	CHECK(!dpmgr_pages_claim(&pages, 1015, 1, &owner));
-	CHECK(!dpmgr_pages_verify(&pages));
-	CHECK(dpmgr_pages_claim(&pages, 1014, 1, &other) == -EBUSY);
-	CHECK(dpmgr_pages_claim(&pages, 1014, 4, &other) == -EBUSY);
-	CHECK(dpmgr_pages_claim(&pages, 1009, 1, &other) == -EBUSY);
-	CHECK(dpmgr_pages_claim(&pages, 999, 1, &other) == -EINVAL);
-	CHECK(dpmgr_pages_claim(&pages, 1699, 2, &other) == -EINVAL);
-	CHECK(dpmgr_pages_claim(&pages, 1699, 0, &other) == -EINVAL);
-	CHECK(dpmgr_pages_owner(&pages, 1010, 5) == &owner);
-	CHECK(!dpmgr_pages_owner(&pages, 1010, 4));
-	CHECK(!dpmgr_pages_owner(&pages, 1011, 4));
-	CHECK(!dpmgr_pages_owner(&pages, 1016, 1));
-
-	while (dpmgr_pages_take_dirty(&pages, 1000, &run)) {
-		CHECK(run.base_pfn + run.nr_pages <= 1000 ||
-		      run.base_pfn >= 1016);
-		CHECK(!put(&run));
-	}
-	CHECK(!put(&(struct dpmgr_page_run){ 1010, 5, &owner }));
-	CHECK(!put(&(struct dpmgr_page_run){ 1000, 10, &owner }));
-	CHECK(!put(&(struct dpmgr_page_run){ 1015, 1, &owner }));
-	CHECK(!take(700, &pages, &run));
+	setup_dirty(three_ranges, 3, false);
+	request.end_pfn = 100;
+	CHECK(!dpmgr_pages_largest(&pages, &request));
+	request.end_pfn = 101;
+	CHECK(dpmgr_pages_largest(&pages, &request) == 1);
+	request.end_pfn = 1064;
+	CHECK(dpmgr_pages_largest(&pages, &request) == 64);
+	request.end_pfn = 1065;
+	CHECK(dpmgr_pages_largest(&pages, &request) == 65);
+	request.end_pfn = 2000;
+	CHECK(dpmgr_pages_largest(&pages, &request) == 700);
 	dpmgr_pages_destroy(&pages);
 }
 
-TEST(nothing_is_claimed_where_nothing_survives)
+TEST(a_page_is_found_in_its_range_and_nowhere_else)
 {
-	setup(three, 3);
-	CHECK(dpmgr_pages_claim(&pages, 1000, 1, &pages) == -EINVAL);
-	CHECK(!dpmgr_pages_claim(&pages, 100, 1, &pages));
-	dpmgr_pages_destroy(&pages);
-}
+	struct dpmgr_page_range_info info;
 
-static void count_run(const struct dpmgr_page_run *run, void *arg)
-{
-	struct dpmgr_page_run *last = arg;
-
-	CHECK(run->base_pfn >= last->base_pfn + last->nr_pages);
-	*last = *run;
-}
-
-TEST(a_visit_sees_every_run_in_address_order_and_stops_at_its_end)
-{
-	struct dpmgr_page_run run, last = {};
-	unsigned int nr = 0, i;
-	u64 pfn = 0;
-	int owner;
-
-	setup_clean(three, 3);
-	for (i = 0; i < 300; i++)
-		CHECK(!take(1 + i % 3, i % 2 ? &owner : NULL, &run));
-	while ((pfn = dpmgr_pages_visit(&pages, pfn, U64_MAX, count_run,
-					&last)) != U64_MAX) {
-		CHECK(pfn == last.base_pfn + last.nr_pages);
-		CHECK(last.owner == &owner);
-		nr++;
-	}
-	CHECK(nr == 150);
-
-	last = (struct dpmgr_page_run){};
-	nr = 0;
-	for (pfn = 0; (pfn = dpmgr_pages_visit(&pages, pfn, 1100, count_run,
-					       &last)) != U64_MAX; nr++)
-		CHECK(last.base_pfn < 1100);
-	CHECK(nr && nr < 150);
+	setup_dirty(three_ranges, 3, false);
+	CHECK(dpmgr_pages_find(&pages, 99) == -ENOENT);
+	CHECK(dpmgr_pages_find(&pages, 100) == 0);
+	CHECK(dpmgr_pages_find(&pages, 163) == 0);
+	CHECK(dpmgr_pages_find(&pages, 164) == 1);
+	CHECK(dpmgr_pages_find(&pages, 165) == -ENOENT);
+	CHECK(dpmgr_pages_find(&pages, 1699) == 2);
+	CHECK(dpmgr_pages_find(&pages, 1700) == -ENOENT);
+	CHECK(dpmgr_pages_find(&pages, U64_MAX) == -ENOENT);
+	dpmgr_pages_info(&pages, 1, &info);
+	CHECK(info.base_pfn == 164 && info.nr_pages == 1);
+	CHECK(info.node == 1 && info.persistent);
 	dpmgr_pages_destroy(&pages);
 }
 
@@ -313,152 +216,111 @@ TEST(ranges_out_of_order_or_empty_or_too_long_are_refused)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		CHECK(dpmgr_pages_init(&pages, bad[i], 2) == -EINVAL);
+		CHECK(dpmgr_pages_init(&pages, bad[i], 2, true) == -EINVAL);
 		dpmgr_pages_destroy(&pages);
 	}
+}
+
+/* The last page but one: a run that ends there ends below 2^64. */
+TEST(a_range_may_lie_at_the_end_of_the_address_space)
+{
+	const struct dpmgr_page_range_info last = {
+		.base_pfn = U64_MAX - 8, .nr_pages = 8, .persistent = true,
+	};
+	struct dpmgr_page_request request = { ANY_PLACE, .nr_pages = 9, };
+	struct dpmgr_page_run run;
+
+	setup_clean(&last, 1, true);
+	CHECK(take_as(&request, &pages, &run) == -ENOSPC);
+	CHECK(search_as(&request, &pages, &run) == -ENOSPC);
+	CHECK(claim(U64_MAX - 8, 9, &pages) == -EINVAL);
+	request.nr_pages = 8;
+	CHECK(!take_as(&request, &pages, &run));
+	CHECK(put_pages(U64_MAX - 1, 2, &pages) == -EINVAL);
+	CHECK(!put(&run));
+	dpmgr_pages_destroy(&pages);
+}
+
+TEST(without_ranges_there_is_no_allocator)
+{
+	CHECK(dpmgr_pages_init(&pages, three_ranges, 0, true) == -EINVAL);
+	dpmgr_pages_destroy(&pages);
+}
+
+TEST(as_many_ranges_as_have_numbers_are_served_and_no_more)
+{
+	const unsigned int nr = DPMGR_PAGE_RANGES_MAX;
+	struct dpmgr_page_range_info *infos = calloc(nr + 1, sizeof(*infos));
+	const u64 last = 2 * (nr - 1);
+	struct dpmgr_page_run run;
+	unsigned int i;
+
+	for (i = 0; i <= nr; i++)
+		infos[i] = (struct dpmgr_page_range_info){
+			.base_pfn = 2 * i, .nr_pages = 1, .persistent = true,
+		};
+	CHECK(dpmgr_pages_init(&pages, infos, nr + 1, true) == -EINVAL);
+	dpmgr_pages_destroy(&pages);
+
+	/* Clean is only the last, which is served from a front then. */
+	setup_dirty(infos, nr, true);
+	CHECK(dpmgr_pages_find(&pages, last) == (int)nr - 1);
+	CHECK(!claim(last, 1, &pages));
+	for (i = 0; i < 2; i++) {
+		CHECK(!put_pages(last, 1, &pages));
+		CHECK(counts_of(nr - 1).parked == 1);
+		CHECK(!take(1, &pages, &run));
+		CHECK(run.base_pfn == last);
+	}
+	CHECK(take(1, &pages, &run) == -ENOSPC);
+	dpmgr_pages_destroy(&pages);
+	free(infos);
 }
 
 TEST(an_init_that_runs_out_of_memory_leaves_nothing_behind)
 {
+	const struct dpmgr_page_range_info infos[] = { three_ranges[0], big_range };
 	unsigned int n;
 
 	for (n = 1;; n++) {
+		int ret;
+
 		shim_fail_alloc = n;
-		if (!dpmgr_pages_init(&pages, three, 3))
+		ret = dpmgr_pages_init(&pages, infos, 2, true);
+		if (!ret)
 			break;
+		CHECK(ret == -ENOMEM);
+		CHECK(!pages.ranges && !pages.fronts && !pages.nr_ranges);
 	}
-	CHECK(n == 8);
+	/* The list of ranges, two for each range, and the fronts. */
+	CHECK(n == 1 + 2 * 2 + 1 + 1);
+	shim_fail_alloc = 0;
+	CHECK(pages.fronts);
+	dpmgr_pages_destroy(&pages);
 	dpmgr_pages_destroy(&pages);
 }
 
-/*
- * The model: which run, if any, each page belongs to.
- */
-#define MODEL_PAGES	2000
-
-struct model {
-	struct dpmgr_page_run runs[MODEL_PAGES];
-	unsigned int nr_runs;
-	bool used[MODEL_PAGES];
-};
-
-static u64 seed;
-
-static u32 random_below(u32 n)
+/* 16 bytes a page, 4 KiB a range, 512 bytes a possible CPU. */
+TEST(no_more_memory_is_taken_than_is_promised)
 {
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (seed >> 33) % n;
-}
+	static const int cpus[] = { 1, 4, 64 };
+	const struct dpmgr_page_range_info infos[] = { three_ranges[0], big_range };
+	unsigned int i, nr;
 
-static void model_add(struct model *model, const struct dpmgr_page_run *run)
-{
-	u64 pfn;
+	for (i = 0; i < ARRAY_SIZE(cpus); i++) {
+		for (nr = 1; nr <= 2; nr++) {
+			size_t before = shim_allocated_bytes, bytes, promised;
 
-	for (pfn = run->base_pfn; pfn < run->base_pfn + run->nr_pages; pfn++) {
-		CHECK(!model->used[pfn]);
-		model->used[pfn] = true;
-	}
-	model->runs[model->nr_runs++] = *run;
-}
-
-static void model_remove(struct model *model, unsigned int i)
-{
-	const struct dpmgr_page_run *run = &model->runs[i];
-
-	memset(&model->used[run->base_pfn], 0, run->nr_pages);
-	model->runs[i] = model->runs[--model->nr_runs];
-}
-
-static bool model_is_free(const struct model *model, u64 base, u32 nr_pages)
-{
-	u32 i;
-
-	for (i = 0; i < nr_pages; i++)
-		if (model->used[base + i])
-			return false;
-	return true;
-}
-
-static void model_step(struct model *model)
-{
-	struct dpmgr_page_run run;
-	u32 nr_pages = 1 + random_below(random_below(10) ? 12 : 200);
-	u64 base;
-	int ret;
-
-	switch (random_below(8)) {
-	case 0 ... 2:
-		if (!take(nr_pages, model, &run))
-			model_add(model, &run);
-		break;
-	case 3:
-		base = 1000 + random_below(700);
-		ret = dpmgr_pages_claim(&pages, base, nr_pages, model);
-		if (base + nr_pages > 1700) {
-			CHECK(ret == -EINVAL);
-		} else {
-			CHECK(ret == (model_is_free(model, base, nr_pages) ?
-				      0 : -EBUSY));
-		}
-		run = (struct dpmgr_page_run){ base, nr_pages, model };
-		if (!ret)
-			model_add(model, &run);
-		break;
-	case 4:
-		run = (struct dpmgr_page_run){ random_below(1800), nr_pages, NULL };
-		CHECK(put(&run) == -EINVAL);
-		break;
-	default:
-		if (model->nr_runs) {
-			unsigned int i = random_below(model->nr_runs);
-
-			CHECK(!put(&model->runs[i]));
-			model_remove(model, i);
+			shim_nr_cpus = cpus[i];
+			setup_clean(&infos[2 - nr], nr, true);
+			bytes = shim_allocated_bytes - before;
+			promised = 16 * pages.nr_pages + 4096 * nr + 512 * cpus[i];
+			printf("    %zu bytes of %zu: %u pages, ranges: %u, CPUs: %d\n",
+			       bytes, promised, (unsigned int)pages.nr_pages, nr,
+			       cpus[i]);
+			CHECK(pages.fronts);
+			CHECK(bytes <= promised);
+			dpmgr_pages_destroy(&pages);
 		}
 	}
-	CHECK(!dpmgr_pages_verify(&pages));
-}
-
-static void model_check_counts(const struct model *model)
-{
-	u64 used = 0, runs = 0, expected = 0;
-	unsigned int i;
-
-	for (i = 0; i < pages.nr_ranges; i++) {
-		struct dpmgr_page_counts counts;
-
-		dpmgr_pages_count(&pages, i, &counts);
-		CHECK(counts.free + counts.dirty + counts.used == counts.total);
-		CHECK(counts.used_max >= counts.used);
-		used += counts.used;
-		runs += counts.runs;
-	}
-	for (i = 0; i < MODEL_PAGES; i++)
-		expected += model->used[i];
-	CHECK(used == expected);
-	CHECK(runs == model->nr_runs);
-}
-
-TEST(random_operations_agree_with_a_trivial_model)
-{
-	static struct model model;
-	struct dpmgr_page_run run;
-	unsigned int s, op;
-
-	for (s = 1; s <= MODEL_SEEDS; s++) {
-		memset(&model, 0, sizeof(model));
-		seed = s;
-		setup_clean(claimable, 3);
-		for (op = 0; op < MODEL_OPS; op++)
-			model_step(&model);
-		model_check_counts(&model);
-		while (model.nr_runs) {
-			CHECK(!put(&model.runs[0]));
-			model_remove(&model, 0);
-		}
-		CHECK(!take(700, &pages, &run) && !take(64, &pages, &run) &&
-		      !take(1, &pages, &run));
-		dpmgr_pages_destroy(&pages);
-	}
-	printf("    %u operations\n", MODEL_SEEDS * MODEL_OPS);
 }

@@ -210,7 +210,7 @@ TEST(each_rule_of_the_format_is_checked)
 	REFUSED(client[0].visibility = 2);
 	REFUSED(client[0].visibility = DPMGR_ABI_SHARED);
 	REFUSED(client[1].lower_vtl = 2);
-	REFUSED(client[1].reserved[0] = 1);
+	REFUSED(client[1].reserved = 1);
 	REFUSED(run[1].base_pfn = run[0].base_pfn);
 	REFUSED(run[0].nr_pages = 100);
 	REFUSED(run[0].nr_pages = 0);
@@ -236,7 +236,7 @@ TEST(a_section_of_a_later_version_is_passed_over_if_it_may_be)
 
 	writer.len = make_payload();
 	later = (void *)(payload + writer.len);
-	dpmgr_state_begin(&writer, DPMGR_ABI_RUNS + 1);
+	dpmgr_state_begin(&writer, DPMGR_ABI_PAGES + 1);
 	dpmgr_state_append(&writer, "news", 4);
 	dpmgr_state_end(&writer);
 	CHECK(decode(payload, writer.len, &state) == -EBADMSG);

@@ -16,6 +16,9 @@ struct test {
 	struct test *next;
 };
 
+/* Printed with a failed CHECK: the seed, for one. */
+extern char test_context[80];
+
 void test_add(struct test *test);
 void test_fail(const char *file, int line, const char *what)
 	__attribute__((noreturn));

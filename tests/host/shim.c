@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What shim.h only declares.
+ */
+#include "shim.h"
+
+unsigned int shim_fail_alloc;
+size_t shim_allocated_bytes;
+void (*shim_at_barrier)(void);
+__thread shim_gap_fn *shim_at_gap;
+__thread int shim_cpu;
+int shim_nr_cpus = SHIM_CPUS;
+
+char *strchrnul(const char *s, int c)
+{
+	while (*s && *s != (char)c)
+		s++;
+	return (char *)s;
+}
+
+/* Castagnoli's polynomial, bit by bit: slow, and plainly right. */
+u32 __crc32c_le(u32 crc, const u8 *data, size_t len)
+{
+	int bit;
+
+	for (; len; len--, data++) {
+		crc ^= *data;
+		for (bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+	}
+	return crc;
+}
