@@ -48,6 +48,14 @@ typedef unsigned int gfp_t;
 #define ____cacheline_aligned	__attribute__((aligned(64)))
 #define check_add_overflow(a, b, d)	__builtin_add_overflow(a, b, d)
 #define check_mul_overflow(a, b, d)	__builtin_mul_overflow(a, b, d)
+#define container_of(p, type, member)	\
+	((type *)((char *)(p) - offsetof(type, member)))
+#define ERR_PTR(err)		((void *)(intptr_t)(err))
+#define PTR_ERR(p)		((long)(p))
+#define IS_ERR(p)		((uintptr_t)(p) >= (uintptr_t)-4095)
+
+/* What goes wrong is what tests look at, not what is said about it. */
+#define pr_warn_ratelimited(...)
 
 /* Atomics, so that the thread sanitizer tells what is meant to race from bugs. */
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
@@ -59,6 +67,15 @@ typedef unsigned int gfp_t;
 	shim_gap();							\
 	shim_found;							\
 })
+
+typedef struct {
+	int64_t counter;
+} atomic64_t;
+
+#define atomic64_read(v)	READ_ONCE((v)->counter)
+#define atomic64_add(i, v)	\
+	((void)__atomic_fetch_add(&(v)->counter, i, __ATOMIC_RELAXED))
+#define atomic64_inc(v)		atomic64_add(1, v)
 
 /* These tests run on little-endian machines. */
 #define cpu_to_le16(x)		((__le16)(x))
@@ -155,6 +172,7 @@ extern int shim_nr_cpus;
 #define free_percpu(p)		free(p)
 #define per_cpu_ptr(p, cpu)	(&(p)[cpu])
 #define raw_cpu_ptr(p)		per_cpu_ptr(p, shim_cpu)
+#define this_cpu_ptr(p)		raw_cpu_ptr(p)
 #define num_possible_cpus()	shim_nr_cpus
 #define for_each_possible_cpu(cpu)	\
 	for ((cpu) = 0; (cpu) < shim_nr_cpus; (cpu)++)
@@ -230,6 +248,7 @@ static inline void shim_unlock(raw_spinlock_t **lock)
 #define SHIM_PASTE(a, b)	a##b
 #define SHIM_UNIQUE(line)	SHIM_PASTE(shim_guard_, line)
 #define guard(name)		shim_guard_of_##name
+#define shim_guard_of_irqsave()
 #define shim_guard_of_raw_spinlock_irqsave(lock)			\
 	raw_spinlock_t *SHIM_UNIQUE(__LINE__)				\
 	__attribute__((cleanup(shim_unlock), unused)) = shim_lock(lock)

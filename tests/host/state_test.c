@@ -211,6 +211,7 @@ TEST(each_rule_of_the_format_is_checked)
 	REFUSED(client[0].visibility = DPMGR_ABI_SHARED);
 	REFUSED(client[1].lower_vtl = 2);
 	REFUSED(client[1].reserved = 1);
+	REFUSED(client[0].vtl0_mask = 0x10);
 	REFUSED(run[1].base_pfn = run[0].base_pfn);
 	REFUSED(run[0].nr_pages = 100);
 	REFUSED(run[0].nr_pages = 0);
@@ -224,6 +225,61 @@ TEST(each_rule_of_the_format_is_checked)
 	REFUSED(run[0].tag = U32_MAX);
 	REFUSED(run[0].slack = PAGE);
 	REFUSED(run[0].reserved[1] = 1);
+}
+
+/* With pages that nobody holds: two in the first range, one in the second. */
+static size_t make_payload_with_pages(struct dpmgr_abi_pages **pages)
+{
+	static const struct dpmgr_abi_pages saved[] = {
+		{ .base_pfn = 0x140, .nr_pages = 4, .state = DPMGR_ABI_MUST_CLOSE },
+		{ .base_pfn = 0x144, .nr_pages = 0xbc, .state = DPMGR_ABI_QUARANTINED },
+		{ .base_pfn = 0x1300, .nr_pages = 1, .state = DPMGR_ABI_QUARANTINED },
+	};
+	struct dpmgr_state_writer writer = {
+		.data = payload, .size = sizeof(payload_words),
+	};
+	size_t at;
+
+	writer.len = make_payload();
+	at = writer.len + sizeof(struct dpmgr_abi_section);
+	dpmgr_state_begin(&writer, DPMGR_ABI_PAGES);
+	dpmgr_state_append(&writer, saved, sizeof(saved));
+	dpmgr_state_end(&writer);
+	*pages = (void *)(payload + at);
+	return writer.len;
+}
+
+#define REFUSED_PAGES(breakage)						\
+	do {								\
+		struct dpmgr_abi_pages *pages;				\
+		size_t __len = make_payload_with_pages(&pages);		\
+									\
+		breakage;						\
+		CHECK(decode_exact(__len) == -EBADMSG);			\
+	} while (0)
+
+TEST(pages_that_nobody_holds_are_decoded_and_each_rule_is_checked)
+{
+	struct dpmgr_abi_pages *pages;
+	struct dpmgr_state state;
+
+	CHECK(!decode(payload, make_payload_with_pages(&pages), &state));
+	CHECK(state.nr_pages == 3 && state.nr_runs == 8);
+	CHECK(state.pages[1].base_pfn == 0x144);
+	CHECK(state.pages[1].state == DPMGR_ABI_QUARANTINED);
+
+	REFUSED_PAGES(pages[1].base_pfn = 0x143);
+	REFUSED_PAGES(pages[0].nr_pages = 0);
+	REFUSED_PAGES(pages[2].nr_pages = U64_MAX);
+	REFUSED_PAGES(pages[0].state = 0);
+	REFUSED_PAGES(pages[0].state = DPMGR_ABI_QUARANTINED + 1);
+	REFUSED_PAGES(pages[0].reserved[6] = 1);
+	REFUSED_PAGES(pages[0].base_pfn = 0xff);
+	REFUSED_PAGES(pages[1].nr_pages = 0xbd);
+	REFUSED_PAGES(pages[2].base_pfn = 0x1400);
+	/* In the last run of the first range, and across the first of the second. */
+	REFUSED_PAGES(pages[0].base_pfn = 0x118);
+	REFUSED_PAGES((pages[2].base_pfn = 0x1000, pages[2].nr_pages = 8));
 }
 
 TEST(a_section_of_a_later_version_is_passed_over_if_it_may_be)
