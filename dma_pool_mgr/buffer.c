@@ -13,8 +13,8 @@
  * While the manager is frozen, what a generation says about persistent clients
  * must stay true: they get nothing, and what they free stays as it is. An
  * allocation, or a free that puts back, looks at the flag and becomes visible to
- * the walk that saves runs inside one RCU read section; the freeze waits for a
- * grace period in between.
+ * the walk that saves runs inside one RCU read section, or with preemption off,
+ * which is one too; the freeze waits for a grace period in between.
  *
  * Locking: see struct dpmgr, struct dpmgr_client and enum dpmgr_buf_state.
  */
@@ -31,6 +31,7 @@
 #include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/pfn.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/string.h>
 
@@ -266,7 +267,7 @@ static struct dpmgr_buf *try_pool(struct dpmgr_client *client,
 		return IS_ERR(buf) ? buf : attach(buf, args);
 	}
 	/* Whoever freezes waits for us, so that this is all or nothing to it. */
-	guard(rcu)();
+	guard(preempt)();
 	if (READ_ONCE(client->mgr->frozen))
 		return ERR_PTR(-EBUSY);
 	buf = new_of_pool(client, args);
@@ -522,7 +523,7 @@ static bool put_back_at_once(struct dpmgr_buf *buf)
 		return true;
 	}
 	/* Whoever freezes waits for us. */
-	guard(rcu)();
+	guard(preempt)();
 	if (READ_ONCE(client->mgr->frozen))
 		return false;
 	if (client->backing.guarded)

@@ -60,23 +60,17 @@ int dpmgr_text_check(const char *text, size_t max_len, char lowest)
 	return -ENAMETOOLONG;
 }
 
-/* Add @n to @counter unless that would exceed @limit. */
-static bool add_within(atomic64_t *counter, u64 n, u64 limit)
-{
-	s64 held = atomic64_read(counter);
-
-	do {
-		if (n > limit || held > limit - n)
-			return false;
-	} while (!atomic64_try_cmpxchg(counter, &held, held + n));
-	return true;
-}
-
-/* Keep room in the state region for @bytes more. 0 or -ENOSPC. */
+/*
+ * Keep room in the state region for @bytes more. 0 or -ENOSPC, which another may
+ * get too soon while this one finds out.
+ */
 int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes)
 {
-	return add_within(&mgr->state_used, bytes, mgr->state_limit) ?
-		0 : -ENOSPC;
+	if (likely((u64)atomic64_add_return(bytes, &mgr->state_used) <=
+		   mgr->state_limit))
+		return 0;
+	dpmgr_state_uncharge(mgr, bytes);
+	return -ENOSPC;
 }
 
 void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes)

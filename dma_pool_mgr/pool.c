@@ -68,6 +68,8 @@ static void scrub(const struct dpmgr_pool *pool,
 {
 	u32 done, n;
 
+	if (pool->ops->keep_contents)
+		return;
 	for (done = 0; done < run->nr_pages; done += n) {
 		n = min(run->nr_pages - done, RESCHED_PAGES);
 		dpmgr_pool_clear(pool, run->base_pfn + done, n);

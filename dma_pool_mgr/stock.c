@@ -75,13 +75,6 @@ int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp)
 	return 0;
 }
 
-/* Context: any. */
-bool dpmgr_stock_is_low(const struct dpmgr_stock *stock)
-{
-	/* A hint: whoever acts on it finds out. */
-	return data_race(stock->nr_objects) < DPMGR_STOCK_LOW;
-}
-
 /* An object, or NULL if there is none in stock. Context: any but NMI. */
 void *dpmgr_stock_get(struct dpmgr_stock *stock)
 {

@@ -5,9 +5,12 @@
  * would be a good part of that.
  *
  * Size classes: sizes below 32 pages have a class each; above, each power of two
- * is divided into 32 classes. A request takes the first run that fits, looking at
- * the smallest first. An allocated run is cut from the high end of a free one,
- * which keeps low pages for devices that reach no others.
+ * is divided into 32 classes. A request takes a run of its own class if there is
+ * one; else it cuts another piece off the run that was cut last, the victim, which
+ * is on no list; else it takes the first that fits, looking at the smallest first,
+ * and that is the next victim. So neither cutting a run again nor merging the
+ * piece with it moves anything from list to list. A piece is cut from the high
+ * end, which keeps low pages for devices that reach no others.
  *
  * Everything here is called under the range's lock.
  */
@@ -121,7 +124,12 @@ static __always_inline void page_release(struct dpmgr_page_range *range,
 		/* A used neighbour may be parked or unparked at this moment. */
 		end.word = READ_ONCE(tag[nr_pages].end.word);
 		if (end.state == DPMGR_PAGE_FREE) {
-			page_remove_free(range, tags, index + nr_pages);
+			if (index + nr_pages == range->victim) {
+				range->victim = NONE;
+				range->nr_free_runs--;
+			} else {
+				page_remove_free(range, tags, index + nr_pages);
+			}
 			page_erase_seam(&tag[nr_pages]);
 			nr_pages += end.nr_pages;
 		}
@@ -130,9 +138,15 @@ static __always_inline void page_release(struct dpmgr_page_range *range,
 		end.word = READ_ONCE(tag[-1].end.word);
 		if (end.state == DPMGR_PAGE_FREE) {
 			index -= end.nr_pages;
+			nr_pages += end.nr_pages;
+			if (likely(index == range->victim)) {
+				page_erase_seam(tag);
+				page_write_run(&tags[index], nr_pages,
+					       DPMGR_PAGE_FREE);
+				return;
+			}
 			page_remove_free(range, tags, index);
 			page_erase_seam(tag);
-			nr_pages += end.nr_pages;
 		}
 	}
 	page_add_free(range, tags, index, nr_pages);
@@ -213,15 +227,14 @@ page_find_fit(struct dpmgr_page_range *range,
 	u32 index = range->classes[class];
 	struct page_fit fit;
 
-	if (index == NONE) {
-		index = page_next_class(range, class);
-		if (index == NONE)
-			return (struct page_fit){ NONE };
+	if (index == NONE)
+		index = range->victim;
+	if (likely(index != NONE)) {
+		fit = page_fit_in(range, index, request);
+		if (likely(fit.index != NONE))
+			return fit;
 	}
-	fit = page_fit_in(range, index, request);
-	if (likely(fit.index != NONE))
-		return fit;
-	/* The smallest run that there is won't do: look at others. */
+	/* The first that there is won't do: look at others. */
 	return dpmgr_page_find_other(range, request);
 }
 
@@ -234,11 +247,20 @@ static __always_inline void page_allocate(struct dpmgr_page_range *range,
 	const u32 len = tags[fit.index].end.nr_pages;
 	const u32 after = fit.index + len - (fit.first + nr_pages);
 
-	page_remove_free(range, tags, fit.index);
+	const u32 before = fit.first - fit.index;
+
+	if (fit.index != range->victim) {
+		page_remove_free(range, tags, fit.index);
+		if (before)
+			dpmgr_page_change_victim(range, fit.index);
+	} else if (!before) {
+		range->victim = NONE;
+		range->nr_free_runs--;
+	}
 	WRITE_ONCE(tags[fit.first].owner, owner);
 	page_write_ends(&tags[fit.first], nr_pages, head, DPMGR_PAGE_USED);
-	if (fit.first > fit.index)
-		page_add_free(range, tags, fit.index, fit.first - fit.index);
+	if (before)
+		page_write_run(&tags[fit.index], before, DPMGR_PAGE_FREE);
 	if (unlikely(after))
 		dpmgr_page_add_free(range, fit.first + nr_pages, after);
 	page_count_used(range, nr_pages);

@@ -6,8 +6,8 @@
  * A run in a front is parked: to its range it is not free, so it does not merge
  * and nobody else is handed it, but it counts as free, and every front is
  * flushed before an allocation fails. All fronts together hold at most 1/64 of
- * the allocator's pages, and one size at most a quarter of a front, so that no
- * size keeps the others out. The runs of one list are of one range.
+ * the allocator's pages, and one size at most half of a front, so that no size
+ * keeps all others out. The runs of one list are of one range.
  *
  * A front is filled by frees, and by taking several runs from their range at
  * once; a list that is full gives half of what it has back at once. So where one
@@ -310,7 +310,7 @@ int dpmgr_page_fronts_init(struct dpmgr_pages *pages)
 	if (!pages->fronts)
 		return -ENOMEM;
 	for (i = 0; i < NR_SIZES; i++)
-		pages->front_runs[i] = min(pages->front_pages / 4 / size_of(i),
+		pages->front_runs[i] = min(pages->front_pages / 2 / size_of(i),
 					   (u32)LIST_RUNS_MAX);
 	for_each_possible_cpu(cpu)
 		raw_spin_lock_init(&per_cpu_ptr(pages->fronts, cpu)->lock);

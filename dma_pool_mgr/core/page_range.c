@@ -72,6 +72,19 @@ static void carve_dirty(struct dpmgr_page_range *range, u32 index, u32 first,
 		add_dirty(range, first + nr_pages, after);
 }
 
+/* The run at @index, off its list, is cut now; what was cut before is listed. */
+void dpmgr_page_change_victim(struct dpmgr_page_range *range, u32 index)
+{
+	const u32 old = range->victim;
+
+	range->victim = index;
+	range->nr_free_runs++;
+	if (old == NONE)
+		return;
+	range->nr_free_runs--;
+	page_add_free(range, range->tags, old, range->tags[old].end.nr_pages);
+}
+
 /* A class has a run, for the first time or again. */
 void dpmgr_page_mark_class(struct dpmgr_page_range *range, u32 class)
 {
@@ -111,10 +124,13 @@ struct page_fit dpmgr_page_find_other(struct dpmgr_page_range *range,
 				      const struct dpmgr_page_request *request)
 {
 	u32 class = page_class(request->nr_pages);
-	struct page_fit fit;
+	struct page_fit fit = { NONE };
 	u64 enough;
 
-	fit = scan(range, range->classes[class], class, request);
+	if (range->victim != NONE)
+		fit = page_fit_in(range, range->victim, request);
+	if (fit.index == NONE)
+		fit = scan(range, range->classes[class], class, request);
 	/* Above this class, every run holds an aligned one. */
 	enough = request->nr_pages + (1ULL << request->align_order) - 1;
 	if (fit.index == NONE && enough <= range->info.nr_pages)
@@ -368,8 +384,10 @@ static u32 longest_free(const struct dpmgr_page_range *range)
 
 	while (class-- && range->classes[class] == NONE)
 		;
+	if (range->victim != NONE)
+		longest = range->tags[range->victim].end.nr_pages;
 	if (class == NONE)
-		return 0;
+		return longest;
 	for (index = range->classes[class];
 	     index != NONE && looked < LARGEST_SCAN;
 	     index = range->tags[index].next, looked++)
@@ -413,6 +431,7 @@ dpmgr_page_range_create(const struct dpmgr_page_range_info *info)
 	raw_spin_lock_init(&range->lock);
 	range->info = *info;
 	range->dirty = NONE;
+	range->victim = NONE;
 	memset(range->classes, 0xff, sizeof(range->classes));
 	range->nr_dirty = info->nr_pages;
 	add_dirty(range, 0, info->nr_pages);

@@ -29,7 +29,7 @@
  * @state: enum dpmgr_page_state; a parked run's tail says used
  * @is_tail: this is the last page of a run of two or more
  * @parked_pages: at the head of a parked run: its length
- * @class: at the head of a free run: its size class; neither: 0
+ * @class: at the head of a free run that is on a list: its size class; neither: 0
  * @word: all of it
  */
 union page_end {
@@ -77,6 +77,7 @@ static_assert(sizeof(struct page_tag) == 16);
  * @nr_dirty: pages in dirty runs, and those that a scrubber has
  * @nr_quarantined: pages in quarantined runs
  * @dirty: first of the dirty runs
+ * @victim: the free run that was cut last, on no list; or NONE
  * @cursor: where the last claim ended its walk
  * @class_words: bit i: class_map[i] is not 0
  * @class_map: bit i % 64 of word i / 64: classes[i] is not empty, or was not; who
@@ -89,6 +90,7 @@ struct dpmgr_page_range {
 
 	raw_spinlock_t lock;
 	u32 class_words;
+	u32 victim;
 	u32 nr_free_runs;
 	u64 nr_used;
 	u64 nr_used_max;
@@ -158,6 +160,7 @@ void dpmgr_page_range_destroy(struct dpmgr_page_range *range);
 /* page_range.c, for page_fit.h */
 struct page_fit dpmgr_page_find_other(struct dpmgr_page_range *range,
 				      const struct dpmgr_page_request *request);
+void dpmgr_page_change_victim(struct dpmgr_page_range *range, u32 index);
 void dpmgr_page_mark_class(struct dpmgr_page_range *range, u32 class);
 void dpmgr_page_clear_class(struct dpmgr_page_range *range, u32 class);
 void dpmgr_page_add_free(struct dpmgr_page_range *range, u32 index, u32 nr_pages);

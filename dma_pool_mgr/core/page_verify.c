@@ -22,10 +22,12 @@ static u32 *list_of(struct dpmgr_page_range *range, u32 index)
 	return &range->classes[class + nr_pages];
 }
 
-static bool is_on_its_list(struct dpmgr_page_range *range, u32 index)
+static bool is_where_it_belongs(struct dpmgr_page_range *range, u32 index)
 {
 	const struct page_tag *tag = &range->tags[index];
 
+	if (index == range->victim)
+		return tag->end.state == DPMGR_PAGE_FREE;
 	if (tag->next != NONE && range->tags[tag->next].prev != index)
 		return false;
 	if (tag->prev != NONE)
@@ -85,8 +87,8 @@ static const char *verify_range(struct dpmgr_page_range *range, u64 *parked,
 				return "there is an end inside a run";
 		if ((end.state == DPMGR_PAGE_FREE ||
 		     end.state == DPMGR_PAGE_DIRTY) &&
-		    !is_on_its_list(range, index))
-			return "a run is not on the list of its size";
+		    !is_where_it_belongs(range, index))
+			return "a run is neither the victim nor on the list of its size";
 		if (end.state == DPMGR_PAGE_FREE && left == DPMGR_PAGE_FREE)
 			return "two free neighbours are not merged";
 		left = end.state;

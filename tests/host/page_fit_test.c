@@ -182,6 +182,11 @@ static void lengthen_first_hole(u32 offset, u32 nr_pages, unsigned int nr)
 	after.nr_pages = (nr > 1 ? HOLE(1) + offset : 4099 + 4096) - after.base_pfn;
 	CHECK(!put(&after));
 	CHECK(!claim(after.base_pfn + 1, after.nr_pages - 1, &filler));
+	/* It was cut last. Cut another, and it is on a list. */
+	if (nr > 1 && nr_pages > 1) {
+		CHECK(!claim(HOLE(1) + offset + 1, nr_pages - 1, &pages));
+		CHECK(!put_pages(HOLE(1) + offset + 1, nr_pages - 1, &pages));
+	}
 	for (i = 1; i < nr; i++) {
 		CHECK(!claim(HOLE(i) + offset, nr_pages, &pages));
 		CHECK(!put_pages(HOLE(i) + offset, nr_pages, &pages));

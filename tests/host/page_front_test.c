@@ -4,8 +4,8 @@
  */
 #include "page_fixture.h"
 
-/* One size has at most a quarter of a front. */
-#define LIST_PAGES	(FRONT_PAGES / 4)
+/* One size has at most half of a front. */
+#define LIST_PAGES	(FRONT_PAGES / 2)
 
 static u8 owner;
 
@@ -59,7 +59,7 @@ TEST(a_pool_that_is_too_small_gets_no_fronts)
 	CHECK(!pages.fronts);
 	dpmgr_pages_destroy(&pages);
 
-	/* One page for each CPU: there is not a quarter of that. */
+	/* One page for each CPU: there is no half of that. */
 	range.nr_pages = 64 * SHIM_CPUS;
 	setup_clean(&range, 1, true);
 	CHECK(!take(1, &owner, &run) && !put(&run));
@@ -144,7 +144,7 @@ TEST(short_runs_are_taken_several_at_once)
 	}
 }
 
-TEST(one_size_has_at_most_a_quarter_of_a_front)
+TEST(one_size_has_at_most_half_of_a_front)
 {
 	u32 nr_pages;
 	unsigned int i;

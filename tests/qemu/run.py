@@ -15,6 +15,8 @@ import time
 import traceback
 
 import initramfs
+import scenarios_dma  # noqa: F401 what is imported is registered
+import scenarios_vtl  # noqa: F401
 import vm
 from scenarios import SCENARIOS
 

@@ -21,12 +21,21 @@ SECTIONS = Ranges("64M@0x20000000", "0x6000000@0x24000000", "1M@0x2ff00000",
 
 def memmap(ranges):
     """The kernel's command line that reserves RANGES."""
+    # From a fifth on, the kernel may put itself there: KASLR keeps clear of four.
+    assert len(ranges.reserved) <= 4
     return " ".join("memmap=" + item for item in ranges.reserved)
 
 
 def load_command(ranges):
     return (f"modprobe dma_pool_mgr shared={ranges.shared} "
             f"private={ranges.private} state={ranges.state}")
+
+
+def pages_of(item):
+    """The page numbers of SIZE@START, a size in MiB."""
+    size, start = item.split("M@")
+    first = int(start, 16) >> 12
+    return range(first, first + (int(size) << 8))
 
 
 def sample_buffers(log, verb):

@@ -42,10 +42,11 @@ class Guest:
     """One QEMU. Use as a context manager: it is gone when the block ends."""
 
     def __init__(self, image, log, append="", memory="1G", ram=None, devices=(),
-                 cpus=2, accel="tcg,thread=single"):
+                 cpus=2, accel="tcg,thread=single", alias_bit=None):
         """IMAGE: (kernel, initrd); LOG: the console's log, appended to; RAM: a
         file to be the guest's memory, shared with us and kept; DEVICES: more
-        arguments for QEMU."""
+        arguments for QEMU; ALIAS_BIT: RAM, a file then, also answers at its
+        addresses with this bit, as shared memory does on a confidential VM."""
         self.log = log
         self.log_start = len(read_log(log))
         self.expected_splats = 0
@@ -58,21 +59,29 @@ class Guest:
             "timeout", "--kill-after=5", str(LIFE_SECONDS),
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic",
             "-no-reboot", "-accel", accel, "-smp", str(cpus),
-            "-cpu", "host" if accel == "kvm" else "max",
-            "-m", memory,
             "-chardev", f"file,id=console,path={log},append=on",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=agent,fd={theirs.fileno()}",
             "-serial", "chardev:agent",
             "-kernel", image[0], "-initrd", image[1],
-            "-append", f"console=ttyS0 panic=-1 {append}",
         ]
         machine = "q35"
+        cpu = "host" if accel == "kvm" else "max"
+        slots = ""
         if ram:
             machine += ",memory-backend=ram"
             arguments += ["-object", "memory-backend-file,id=ram,share=on,"
                           f"size={memory},mem-path={ram}"]
-        arguments += ["-machine", machine, *devices]
+        if alias_bit:
+            # To the kernel it is a DIMM, which it must not take into use.
+            append += " acpi_no_memhotplug"
+            cpu += ",phys-bits=46"
+            slots = ",slots=1,maxmem=2T"
+            arguments += ["-object", "memory-backend-file,id=alias,share=on,"
+                          f"size={memory},mem-path={ram}",
+                          "-device", f"pc-dimm,memdev=alias,addr={1 << alias_bit:#x}"]
+        arguments += ["-machine", machine, "-cpu", cpu, "-m", memory + slots,
+                      "-append", f"console=ttyS0 panic=-1 {append}", *devices]
         self.process = subprocess.Popen(
             arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
