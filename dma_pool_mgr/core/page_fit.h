@@ -5,12 +5,11 @@
  * would be a good part of that.
  *
  * Size classes: sizes below 32 pages have a class each; above, each power of two
- * is divided into 32 classes. A request takes a run of its own class if there is
- * one; else it cuts another piece off the run that was cut last, the victim, which
- * is on no list; else it takes the first that fits, looking at the smallest first,
- * and that is the next victim. So neither cutting a run again nor merging the
- * piece with it moves anything from list to list. A piece is cut from the high
- * end, which keeps low pages for devices that reach no others.
+ * is divided into 32 classes. A request takes the first run that fits, looking at
+ * the smallest first. The run that was cut last, the victim, is on no list, so that
+ * neither cutting it again nor merging the piece with it moves anything from list
+ * to list. A piece is cut from the high end, which keeps low pages for devices that
+ * reach no others.
  *
  * Everything here is called under the range's lock.
  */
@@ -227,8 +226,15 @@ page_find_fit(struct dpmgr_page_range *range,
 	u32 index = range->classes[class];
 	struct page_fit fit;
 
-	if (index == NONE)
-		index = range->victim;
+	if (index == NONE) {
+		const u32 victim = range->victim;
+
+		index = page_next_class(range, class);
+		if (victim != NONE &&
+		    (index == NONE || range->tags[victim].end.nr_pages <=
+				      range->tags[index].end.nr_pages))
+			index = victim;
+	}
 	if (likely(index != NONE)) {
 		fit = page_fit_in(range, index, request);
 		if (likely(fit.index != NONE))

@@ -51,7 +51,7 @@ static_assert(NR_SIZES == SIZES_EACH + SIZE_MAX_ORDER - 3);
 #define LIST_RUNS_MAX	128
 
 /* Most runs that are taken from a range at once. */
-#define REFILL_RUNS	16U
+#define REFILL_RUNS	32U
 
 struct front_list {
 	u32 head;
