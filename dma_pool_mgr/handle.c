@@ -281,12 +281,13 @@ void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf,
 void dpmgr_handle_discard(struct dpmgr_buf *buf)
 {
 	struct dpmgr_client *client = buf->client;
-	const bool persistent = client->persistent;
 	struct dpmgr *mgr = client->mgr;
 
-	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
-		leave_client(client, buf, DPMGR_BUF_UNUSED);
-	dpmgr_handle_forget(mgr, buf, persistent);
+	if (client->persistent)
+		dpmgr_state_uncharge(mgr, sizeof(struct dpmgr_abi_run));
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	leave_client(client, buf, DPMGR_BUF_UNUSED);
+	dpmgr_stock_put_irqs_off(&mgr->handles, buf);
 }
 
 /**

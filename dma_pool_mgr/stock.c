@@ -95,3 +95,11 @@ void dpmgr_stock_put(struct dpmgr_stock *stock, void *object)
 	guard(raw_spinlock_irqsave)(&stock->lock);
 	append(stock, object);
 }
+
+/* Context: interrupts are off, not NMI. */
+void dpmgr_stock_put_irqs_off(struct dpmgr_stock *stock, void *object)
+{
+	lockdep_assert_irqs_disabled();
+	guard(raw_spinlock)(&stock->lock);
+	append(stock, object);
+}

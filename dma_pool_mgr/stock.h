@@ -36,6 +36,7 @@ void dpmgr_stock_destroy(struct dpmgr_stock *stock);
 int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp);
 void *dpmgr_stock_get(struct dpmgr_stock *stock);
 void dpmgr_stock_put(struct dpmgr_stock *stock, void *object);
+void dpmgr_stock_put_irqs_off(struct dpmgr_stock *stock, void *object);
 
 /* Context: any. */
 static inline bool dpmgr_stock_is_low(const struct dpmgr_stock *stock)

@@ -123,7 +123,8 @@ int dpmgr_pages_take(struct dpmgr_pages *pages,
 	struct page_fit fit;
 	int best = 0;
 
-	if (pages->fronts && dpmgr_page_front_take(pages, request, owner, run))
+	if (page_front_is_in_use(pages) &&
+	    dpmgr_page_front_take(pages, request, owner, run))
 		return 0;
 	if (unlikely(!pages->is_simple)) {
 		best = dpmgr_page_best_range(pages, request);
@@ -288,10 +289,11 @@ int dpmgr_pages_put(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
 
 	if (i < 0)
 		return -EINVAL;
-	if (pages->fronts && dpmgr_page_front_put(pages, i, run))
+	range = pages->ranges[i];
+	if (pages->fronts && !page_is_nearly_full(range) &&
+	    dpmgr_page_front_put(pages, i, run))
 		return 0;
 
-	range = pages->ranges[i];
 	index = run->base_pfn - range->info.base_pfn;
 	guard(raw_spinlock_irqsave)(&range->lock);
 	if (!page_grab(&range->tags[index], run,

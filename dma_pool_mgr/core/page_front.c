@@ -11,7 +11,7 @@
  *
  * A front is filled by frees, and by taking several runs from their range at
  * once; a list that is full gives half of what it has back at once. So where one
- * CPU allocates and another frees, they meet at the lock once in many runs. In a
+ * CPU allocates and another frees, they meet at the lock once in many runs. Of a
  * range that is nearly full, nothing is parked: there, the best fit among all
  * free runs is worth more.
  *
@@ -51,27 +51,7 @@ static_assert(NR_SIZES == SIZES_EACH + SIZE_MAX_ORDER - 3);
 #define LIST_RUNS_MAX	128
 
 /* Most runs that are taken from a range at once. */
-#define REFILL_RUNS	32U
-
-struct front_list {
-	u32 head;
-	u16 nr_runs;
-	u16 range;
-};
-
-/**
- * struct dpmgr_page_front - a CPU's front
- * @lock: protects all below
- * @nr_pages: on all lists
- * @lists: parked runs by size
- */
-struct dpmgr_page_front {
-	raw_spinlock_t lock;
-	u32 nr_pages;
-	struct front_list lists[NR_SIZES];
-} ____cacheline_aligned;
-
-static_assert(sizeof(struct dpmgr_page_front) <= 512);
+#define REFILL_RUNS	16U
 
 /* Which list runs of @nr_pages are on, or -1 if there is none. */
 static int list_of(u32 nr_pages)
@@ -88,7 +68,7 @@ static noinline bool refill(struct dpmgr_pages *pages,
 			    struct dpmgr_page_front *front, int which,
 			    const struct dpmgr_page_request *request)
 {
-	struct front_list *list = &front->lists[which];
+	struct page_front_list *list = &front->lists[which];
 	unsigned int count;
 	int range;
 
@@ -108,7 +88,7 @@ static noinline bool refill(struct dpmgr_pages *pages,
 }
 
 /* Would the first run of @list be what a search of all ranges might give? */
-static bool suits(const struct dpmgr_pages *pages, const struct front_list *list,
+static bool suits(const struct dpmgr_pages *pages, const struct page_front_list *list,
 		  const struct dpmgr_page_request *request)
 {
 	const struct dpmgr_page_range *range = pages->ranges[list->range];
@@ -128,7 +108,7 @@ bool dpmgr_page_front_take(struct dpmgr_pages *pages,
 {
 	struct dpmgr_page_range *range;
 	struct dpmgr_page_front *front;
-	struct front_list *list;
+	struct page_front_list *list;
 	struct page_tag *tag;
 	int which;
 
@@ -138,10 +118,6 @@ bool dpmgr_page_front_take(struct dpmgr_pages *pages,
 
 	/* Another CPU's would do as well, should we be moved to one. */
 	front = raw_cpu_ptr(pages->fronts);
-	/* Nothing is there, nor will anything be put there. */
-	if (pages->is_simple && !READ_ONCE(front->nr_pages) &&
-	    page_is_nearly_full(pages->ranges[0]))
-		return false;
 	scoped_guard(raw_spinlock_irqsave, &front->lock) {
 		list = &front->lists[which];
 		if (!list->nr_runs && !refill(pages, front, which, request))
@@ -166,7 +142,7 @@ bool dpmgr_page_front_take(struct dpmgr_pages *pages,
 
 /* Give @count runs of @nr_pages, of the first on @list, back to their range. */
 static void flush_list(struct dpmgr_pages *pages, struct dpmgr_page_front *front,
-		       struct front_list *list, u32 nr_pages, unsigned int count)
+		       struct page_front_list *list, u32 nr_pages, unsigned int count)
 {
 	struct dpmgr_page_range *range = pages->ranges[list->range];
 	u32 first = list->head, last = first;
@@ -192,7 +168,7 @@ bool dpmgr_page_front_put(struct dpmgr_pages *pages, unsigned int range,
 {
 	const u64 parked = page_parked(run->nr_pages, NONE).word;
 	struct dpmgr_page_front *front;
-	struct front_list *list;
+	struct page_front_list *list;
 	unsigned int limit;
 	struct page_tag *tag;
 	int which;
@@ -202,7 +178,7 @@ bool dpmgr_page_front_put(struct dpmgr_pages *pages, unsigned int range,
 	if (which < 0 || !run->owner)
 		return false;
 	limit = pages->front_runs[which];
-	if (!limit || page_is_nearly_full(pages->ranges[range]))
+	if (!limit)
 		return false;
 
 	index = run->base_pfn - pages->ranges[range]->info.base_pfn;
@@ -259,7 +235,7 @@ bool dpmgr_pages_flush(struct dpmgr_pages *pages)
 			continue;
 		guard(raw_spinlock_irqsave)(&front->lock);
 		for (i = 0; i < NR_SIZES; i++) {
-			struct front_list *list = &front->lists[i];
+			struct page_front_list *list = &front->lists[i];
 
 			flushed |= list->nr_runs;
 			flush_list(pages, front, list, size_of(i), list->nr_runs);
@@ -285,7 +261,7 @@ void dpmgr_page_fronts_count(struct dpmgr_pages *pages, unsigned int range,
 
 		guard(raw_spinlock_irqsave)(&front->lock);
 		for (i = 0; i < NR_SIZES; i++) {
-			const struct front_list *list = &front->lists[i];
+			const struct page_front_list *list = &front->lists[i];
 
 			if (list->range != range)
 				continue;

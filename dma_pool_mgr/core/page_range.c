@@ -430,6 +430,7 @@ dpmgr_page_range_create(const struct dpmgr_page_range_info *info)
 	}
 	raw_spin_lock_init(&range->lock);
 	range->info = *info;
+	range->nearly_full = info->nr_pages - info->nr_pages / 16;
 	range->dirty = NONE;
 	range->victim = NONE;
 	memset(range->classes, 0xff, sizeof(range->classes));

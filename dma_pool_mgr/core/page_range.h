@@ -7,8 +7,10 @@
 
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/cache.h>
 #include <linux/compiler.h>
 #include <linux/limits.h>
+#include <linux/percpu.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -68,6 +70,7 @@ static_assert(sizeof(struct page_tag) == 16);
 /**
  * struct dpmgr_page_range - a range
  * @info: fixed
+ * @nearly_full: nothing goes through fronts while more pages are used; fixed
  * @tags: one for each page
  * @lock: protects all below and, but for what page_front.c says, the tags
  * @nr_free_runs: free runs
@@ -86,6 +89,7 @@ static_assert(sizeof(struct page_tag) == 16);
  */
 struct dpmgr_page_range {
 	struct dpmgr_page_range_info info;
+	u64 nearly_full;
 	struct page_tag *tags;
 
 	raw_spinlock_t lock;
@@ -104,6 +108,26 @@ struct dpmgr_page_range {
 };
 
 static_assert(sizeof(struct dpmgr_page_range) <= 4096);
+
+struct page_front_list {
+	u32 head;
+	u16 nr_runs;
+	u16 range;
+};
+
+/**
+ * struct dpmgr_page_front - a CPU's front
+ * @lock: protects all below
+ * @nr_pages: on all lists
+ * @lists: parked runs by size
+ */
+struct dpmgr_page_front {
+	raw_spinlock_t lock;
+	u32 nr_pages;
+	struct page_front_list lists[DPMGR_PAGE_FRONT_SIZES];
+} ____cacheline_aligned;
+
+static_assert(sizeof(struct dpmgr_page_front) <= 512);
 
 static inline bool page_is_head(const struct dpmgr_page_range *range, u32 index)
 {
@@ -139,11 +163,18 @@ static inline u64 page_nr_free(const struct dpmgr_page_range *range)
 	       range->nr_quarantined;
 }
 
-/* In a range that is nearly full, the right place for a run matters more than speed. */
+/* There, the right place for a run matters more than who is at hand. */
 static inline bool page_is_nearly_full(const struct dpmgr_page_range *range)
 {
-	return READ_ONCE(range->nr_used) >
-	       range->info.nr_pages - range->info.nr_pages / 32;
+	return READ_ONCE(range->nr_used) > range->nearly_full;
+}
+
+/* Is there anything in this CPU's front, or will there be? */
+static inline bool page_front_is_in_use(const struct dpmgr_pages *pages)
+{
+	return pages->fronts &&
+	       (!pages->is_simple || !page_is_nearly_full(pages->ranges[0]) ||
+		READ_ONCE(raw_cpu_ptr(pages->fronts)->nr_pages));
 }
 
 static inline u64 page_end_pfn(const struct dpmgr_page_range *range)
