@@ -15,6 +15,7 @@
 #include <linux/minmax.h>
 #include <linux/numa.h>
 #include <linux/overflow.h>
+#include <linux/prefetch.h>
 #include <linux/slab.h>
 
 #include "export.h"
@@ -290,11 +291,14 @@ int dpmgr_pages_put(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
 	if (i < 0)
 		return -EINVAL;
 	range = pages->ranges[i];
+	index = run->base_pfn - range->info.base_pfn;
 	if (pages->fronts && !page_is_nearly_full(range) &&
 	    dpmgr_page_front_put(pages, i, run))
 		return 0;
 
-	index = run->base_pfn - range->info.base_pfn;
+	/* Both neighbours' tags too, all at once, if they are in no cache. */
+	prefetchw(&range->tags[index] - 1);
+	prefetchw(&range->tags[index] + run->nr_pages);
 	guard(raw_spinlock_irqsave)(&range->lock);
 	if (!page_grab(&range->tags[index], run,
 		       page_head(run->nr_pages, DPMGR_PAGE_INSIDE).word))

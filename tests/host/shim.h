@@ -62,6 +62,7 @@ typedef unsigned int gfp_t;
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define prefetchw(p)		__builtin_prefetch(p, 1)
 #define cmpxchg(p, old, new)	({					\
 	typeof(*(p)) shim_found = __sync_val_compare_and_swap(p, old, new); \
 	shim_gap();							\

@@ -30,7 +30,6 @@ static inline u64 ktime_get_ns(void)
 }
 
 #define cond_resched()		do { } while (0)
-#define prefetchw(p)		__builtin_prefetch(p, 1)
 #define cpu_relax()		__builtin_ia32_pause()
 #define barrier()		__sync_synchronize()
 
