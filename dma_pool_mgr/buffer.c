@@ -493,7 +493,7 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 		buf = alloc_blocking(client, &args);
 	else
 		buf = alloc_atomic(client, &args);
-	return likely(!IS_ERR(buf)) ? buf : refuse(client, size, &args, buf);
+	return IS_ERR(buf) ? refuse(client, size, &args, buf) : buf;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_alloc, DMA_POOL_MGR);
 

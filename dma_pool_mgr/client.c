@@ -228,7 +228,7 @@ static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 	if (dev->dma_range_map)
 		return -EOPNOTSUPP;
 	*end_pfn = reach(dev, pool ? pool->bias : 0);
-	*max_pages = min(totalram_pages(), (unsigned long)INT_MAX);
+	*max_pages = min_t(unsigned long, totalram_pages(), INT_MAX);
 	if (!pool)
 		return 0;
 	*rule = "no range of the pool survives a kexec; add one as SIZE@START";

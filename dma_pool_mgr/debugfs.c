@@ -22,6 +22,7 @@
 #include "debugfs.h"
 #include "pool.h"
 #include "servicing.h"
+#include "vtl.h"
 
 static int pools_show(struct seq_file *m, void *unused)
 {
@@ -247,6 +248,31 @@ static int state_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(state);
 
+static int vtl_show(struct seq_file *m, void *unused)
+{
+	struct dpmgr *mgr = m->private;
+	const struct dpmgr_vtl *vtl = mgr->vtl;
+
+	seq_printf(m, "%-22s %s\n", "field", "value");
+	seq_printf(m, "%-22s %s\n", "backend", vtl ? vtl->ops->name : "none");
+	if (!vtl)
+		return 0;
+	seq_printf(m, "%-22s %lld\n", "open_calls",
+		   atomic64_read(&vtl->open_calls));
+	seq_printf(m, "%-22s %lld\n", "close_calls",
+		   atomic64_read(&vtl->close_calls));
+	seq_printf(m, "%-22s %lld\n", "opened_pages", atomic64_read(&vtl->opened));
+	seq_printf(m, "%-22s %lld\n", "closed_pages", atomic64_read(&vtl->closed));
+	seq_printf(m, "%-22s %lld\n", "stuck_pages", atomic64_read(&vtl->stuck));
+	seq_printf(m, "%-22s %u\n", "open_stock_pages",
+		   READ_ONCE(mgr->vtl0.nr_open_pages));
+	seq_printf(m, "%-22s %u\n", "open_stock_max", mgr->vtl0.max_open_pages);
+	seq_printf(m, "%-22s %llu\n", "kept_locked_pages",
+		   READ_ONCE(mgr->vtl0.nr_kept));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vtl);
+
 /**
  * dpmgr_debugfs_create() - show a manager
  * @mgr: the manager
@@ -261,6 +287,7 @@ void dpmgr_debugfs_create(struct dpmgr *mgr, const char *name)
 	debugfs_create_file("clients", 0400, mgr->debugfs, mgr, &clients_fops);
 	debugfs_create_file("buffers", 0400, mgr->debugfs, mgr, &buffers_fops);
 	debugfs_create_file("state", 0400, mgr->debugfs, mgr, &state_fops);
+	debugfs_create_file("vtl", 0400, mgr->debugfs, mgr, &vtl_fops);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_debugfs_create);
 

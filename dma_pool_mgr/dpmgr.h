@@ -70,8 +70,8 @@ struct dpmgr_vtl0 {
 
 /**
  * struct dpmgr - a manager
- * @module: held once by each live client and each run of a persistent client,
- *	so that none of them loses the code under it; NULL in tests
+ * @module: held by each client, live or absent, so that neither it nor its buffers
+ *	lose the code under them; NULL in tests
  * @isolation: fixed
  * @pools: by visibility; NULL where there is none; fixed
  * @vtl: what opens pages to VTL0, or NULL; fixed

@@ -80,7 +80,7 @@ static void scrub(const struct dpmgr_pool *pool,
 
 /* What was to be freed, and what is there instead. */
 static noinline int report_bad_put(struct dpmgr_pool *pool,
-			  const struct dpmgr_page_run *run)
+				   const struct dpmgr_page_run *run)
 {
 	static const char * const states[] = {
 		[DPMGR_PAGE_INSIDE] = "not the pool's",

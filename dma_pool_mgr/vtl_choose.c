@@ -186,17 +186,17 @@ int dpmgr_vtl_choose(struct dpmgr_config *config, const char *name)
 	int ret = 0;
 
 	config->vtl = NULL;
-	if (!strcmp(name, "auto"))
+	if (!strcmp(name, "auto")) {
 		ret = choose_hyperv(config, false);
-	else if (!strcmp(name, "hyperv"))
+	} else if (!strcmp(name, "hyperv")) {
 		ret = choose_hyperv(config, true);
-	else if (!strcmp(name, "emulated"))
+	} else if (!strcmp(name, "emulated")) {
 		ret = choose_emulated(config);
-	else if (strcmp(name, "none"))
-		ret = -EINVAL;
-	if (ret == -EINVAL)
+	} else if (strcmp(name, "none")) {
 		pr_err("vtl=%s: must be auto, none, hyperv or emulated\n", name);
-	else if (config->vtl)
+		ret = -EINVAL;
+	}
+	if (config->vtl)
 		pr_info("vtl=%s: private pages are closed to VTL0 by the %s backend\n",
 			name, config->vtl->ops->name);
 	return ret;

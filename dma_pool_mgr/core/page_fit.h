@@ -281,6 +281,7 @@ static __always_inline bool page_grab(struct page_tag *tag,
 {
 	const u64 used = page_head(run->nr_pages, DPMGR_PAGE_USED).word;
 
+	/* Pairs with the release that made it used: the owner is that one's. */
 	if (smp_load_acquire(&tag->end.word) != used ||
 	    READ_ONCE(tag->owner) != run->owner ||
 	    cmpxchg(&tag->end.word, used, to) != used)

@@ -42,7 +42,7 @@
 #define SIZE_MAX_ORDER	9
 #define NR_SIZES	DPMGR_PAGE_FRONT_SIZES
 
-static_assert(NR_SIZES == SIZES_EACH + SIZE_MAX_ORDER - 3);
+static_assert(SIZES_EACH + SIZE_MAX_ORDER - 3 == NR_SIZES);
 
 /* The part of the allocator's pages that fronts may hold. */
 #define FRONTS_SHARE	64

@@ -72,6 +72,7 @@ static const char *verify_range(struct dpmgr_page_range *range, u64 *parked,
 		const struct page_tag *tag = &range->tags[index];
 		union page_end end;
 
+		/* Pairs with the release that made it used. */
 		end.word = smp_load_acquire(&tag->end.word);
 		nr_pages = page_length(end);
 		if (end.state == DPMGR_PAGE_INSIDE || end.is_tail)

@@ -50,12 +50,17 @@ struct dpmgr_client;
  * dpmgr_retrieve_next(), _pfn()           yes      no       no        yes
  * dpmgr_alloc(), gfp that may block       yes      no       no        yes
  * dpmgr_alloc(), GFP_ATOMIC, GFP_NOWAIT   yes      yes      yes       all three
+ * devm_dpmgr_alloc(), devm_dpmgr_free()   yes      no       no        yes
  * dpmgr_free(), dpmgr_buf_park()          yes      yes      yes       all three
+ * dpmgr_buf_mmap()                        yes      no       no        yes
+ * dpmgr_buf_sg_table()                    by gfp   by gfp   no        as kmalloc()
  * accessors                               yes      yes      yes       all three
  * ======================================  =======  =======  ========  ==========
  *
  * "All three": also with interrupts off or a raw spinlock held, under
- * PREEMPT_RT too. No call may be made from an NMI.
+ * PREEMPT_RT too. No call may be made from an NMI. A private client that doesn't
+ * persist gets its pages from the kernel: under PREEMPT_RT it must not allocate
+ * where the kernel's page allocator can't be called.
  */
 
 /**

@@ -13,4 +13,7 @@ void bench_api(struct device *dev);
 /* What live buffers cost beyond the tags of their pages. */
 void bench_buffers(struct device *dev);
 
+/* Hypercalls that a VTL0 client's buffers take. */
+void bench_guard(struct device *dev);
+
 #endif /* BENCH_API_H */

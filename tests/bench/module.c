@@ -122,6 +122,7 @@ static const struct {
 	{ "scale", bench_scale },
 	{ "api", bench_api },
 	{ "buffers", bench_buffers },
+	{ "guard", bench_guard },
 	{ "fill", run_fill },
 	{ "cpus", run_cpus },
 };

@@ -199,6 +199,18 @@ def judge_api(table, machine, rows, limit, void):
                    "clear_page", more, 1.1)
 
 
+def judge_hypercalls(table, rows):
+    """Of VTL0 clients: at most 510 pages a call, and none in the steady state."""
+    for row in select(rows, bench="hypercalls"):
+        most = -(-row["pages"] // 510)
+        for way, what in (("open", "to open"), ("close", "to close")):
+            table.most("VTL0", f"hypercalls {what} a buffer of {row['pages']} pages",
+                       row[way] / row["pairs"], most, unit="")
+    for row in select(rows, bench="steady"):
+        table.most("VTL0", f"hypercalls of {row['pairs']:,} pairs of {row['pages']} pages, "
+                   f"{row['stock']} kept open", row["calls"], 0, unit="")
+
+
 def judge_whole(table, machine, rows):
     found = select(rows, bench="whole")
     good = sum(row["ok"] for row in found)
@@ -230,6 +242,7 @@ def judge_uml(table, data):
     table.most("6", "UML: bytes for a live buffer, beyond its pages' tags",
                found[0]["bytes"] / found[0]["live"] if found else None, 64, unit=" B")
     judge_whole(table, "UML", rows)
+    judge_hypercalls(table, rows)
     judge_scale(table, "UML", rows)
 
 
