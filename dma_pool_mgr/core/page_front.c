@@ -72,7 +72,10 @@ static noinline bool refill(struct dpmgr_pages *pages,
 	unsigned int count;
 	int range;
 
-	count = min3(pages->front_runs[which] / 2U, REFILL_RUNS,
+	/* Half of a list; of a short one, that of long runs, all. */
+	count = request->nr_pages > SIZES_EACH ? pages->front_runs[which] :
+						  pages->front_runs[which] / 2U;
+	count = min3(count, REFILL_RUNS,
 		     (pages->front_pages - front->nr_pages) / request->nr_pages);
 	range = count > 1 ? dpmgr_page_best_range(pages, request) : -1;
 	if (range < 0 || page_is_nearly_full(pages->ranges[range]))
