@@ -295,7 +295,8 @@ int dpmgr_buf_mmap(struct dpmgr_buf *buf, struct vm_area_struct *vma)
 	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL);
 	if (!mapping)
 		return -ENOMEM;
-	if (!atomic_inc_not_zero(&buf->refs)) {
+	/* The caller keeps it, and has not freed it while we slept. */
+	if (!is_live(buf) || !atomic_inc_not_zero(&buf->refs)) {
 		kfree(mapping);
 		return -ESTALE;
 	}

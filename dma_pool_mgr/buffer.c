@@ -322,21 +322,28 @@ static struct dpmgr_buf *open_and_attach(struct dpmgr_buf *buf,
 static noinline struct dpmgr_buf *
 try_guarded(struct dpmgr_client *client, const struct alloc_args *args)
 {
-	const bool is_pool = client->backing.pool;
 	struct dpmgr_buf *buf;
 
-	if (is_pool) {
+	if (client->backing.pool) {
 		buf = try_open_stock(client, args);
 		if (buf)
 			return buf;
 	}
 	if (!gfpflags_allow_blocking(args->gfp))
 		return ERR_PTR(-EAGAIN);
+	if (!client->backing.pool) {
+		/* Not with the semaphore held: this may wait for I/O. */
+		buf = new_locked(client, args);
+		if (IS_ERR(buf))
+			return buf;
+		guard(rwsem_read)(&client->mgr->vtl0.sem);
+		return open_and_attach(buf, args);
+	}
 	guard(rwsem_read)(&client->mgr->vtl0.sem);
 	/* Whoever freezes waits for us. */
-	if (is_pool && READ_ONCE(client->mgr->frozen))
+	if (READ_ONCE(client->mgr->frozen))
 		return ERR_PTR(-EBUSY);
-	buf = is_pool ? new_of_pool(client, args) : new_locked(client, args);
+	buf = new_of_pool(client, args);
 	return IS_ERR(buf) ? buf : open_and_attach(buf, args);
 }
 
@@ -366,6 +373,8 @@ alloc_under_pressure(struct dpmgr_client *client, struct alloc_args *args)
 
 	dpmgr_drain(client->mgr);
 	buf = try_alloc(client, args);
+	if (buf == ERR_PTR(-ENOSPC) && dpmgr_open_stock_flush(client->mgr))
+		buf = try_alloc(client, args);
 	if (buf != ERR_PTR(-EAGAIN))
 		return buf;
 	dpmgr_open_stock_flush(client->mgr);
@@ -389,7 +398,9 @@ static struct dpmgr_buf *alloc_blocking(struct dpmgr_client *client,
 	/* Interrupts may take what we put in stock. */
 	do {
 		buf = try_alloc(client, args);
-	} while (buf == ERR_PTR(-ENOMEM) && client->backing.pool &&
+	} while (buf == ERR_PTR(-ENOMEM) &&
+		 (dpmgr_stock_is_low(&mgr->handles) ||
+		  dpmgr_stock_is_low(&mgr->tags)) &&
 		 !dpmgr_stock_refill(&mgr->handles, gfp) &&
 		 !dpmgr_stock_refill(&mgr->tags, gfp));
 	if (buf == ERR_PTR(-EAGAIN) || buf == ERR_PTR(-ENOSPC) ||
@@ -586,15 +597,20 @@ int dpmgr_buf_park(struct dpmgr_buf *buf)
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_buf_park, DMA_POOL_MGR);
 
-/* Parked if another client may retrieve it, else freed. */
-static void devm_buf_release(void *data)
+static void devm_buf_park(void *buf)
 {
-	struct dpmgr_buf *buf = data;
+	dpmgr_buf_park(buf);
+}
 
-	if (buf->client->persistent)
-		dpmgr_buf_park(buf);
-	else
-		dpmgr_free(buf);
+static void devm_buf_free(void *buf)
+{
+	dpmgr_free(buf);
+}
+
+/* Parked if another client may retrieve it, else freed. */
+static void (*devm_action(const struct dpmgr_client *client))(void *buf)
+{
+	return client->persistent ? devm_buf_park : devm_buf_free;
 }
 
 /**
@@ -618,7 +634,7 @@ struct dpmgr_buf *devm_dpmgr_alloc(struct dpmgr_client *client, size_t size,
 
 	if (IS_ERR(buf))
 		return buf;
-	ret = devm_add_action(client->dev, devm_buf_release, buf);
+	ret = devm_add_action(client->dev, devm_action(client), buf);
 	if (ret) {
 		dpmgr_free(buf);
 		return ERR_PTR(ret);
@@ -637,7 +653,7 @@ EXPORT_SYMBOL_NS_GPL(devm_dpmgr_alloc, DMA_POOL_MGR);
  */
 int devm_dpmgr_free(struct dpmgr_client *client, struct dpmgr_buf *buf)
 {
-	devm_remove_action(client->dev, devm_buf_release, buf);
+	devm_remove_action(client->dev, devm_action(client), buf);
 	return dpmgr_free(buf);
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_free, DMA_POOL_MGR);

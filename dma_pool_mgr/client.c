@@ -280,6 +280,7 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 	if (client == ERR_PTR(-ENOSPC)) {
 		/* What was freed may still be charged. */
 		dpmgr_drain(mgr);
+		dpmgr_open_stock_flush(mgr);
 		client = client_new(mgr, params->name, params->persistent);
 	}
 	if (IS_ERR(client))

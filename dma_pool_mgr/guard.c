@@ -200,18 +200,15 @@ int dpmgr_guard_close_pages(struct dpmgr *mgr, u64 base_pfn, u64 nr_pages)
 	return 0;
 }
 
-struct open_look {
-	bool frozen;
-	bool stays;
-};
-
-/* Is this a buffer that the generation to come, or the last one, says is open? */
+/*
+ * Is this a buffer that a generation says is open? One that was freed after the
+ * save, too; one that was freed before it is listed as must-close.
+ */
 static void look_if_it_stays(const struct dpmgr_buf *buf, void *arg)
 {
-	struct open_look *look = arg;
+	bool *stays = arg;
 
-	look->stays = buf->client->backing.guarded &&
-		      READ_ONCE(buf->state) != DPMGR_BUF_DRAINING;
+	*stays = buf->client->backing.guarded;
 }
 
 /* Close a range but for its open buffers, if there are any to keep. */
@@ -226,11 +223,11 @@ static int close_range(struct dpmgr *mgr, const struct dpmgr_page_range_info *in
 
 	while (keep && dpmgr_pages_next(&pool->pages, pfn, end, DPMGR_PAGE_USED,
 					&run)) {
-		struct open_look look = {};
+		bool stays = false;
 
 		pfn = run.base_pfn + run.nr_pages;
-		dpmgr_buf_look(&run, look_if_it_stays, &look);
-		if (!look.stays)
+		dpmgr_buf_look(&run, look_if_it_stays, &stays);
+		if (!stays)
 			continue;
 		ret = dpmgr_guard_close_pages(mgr, from, run.base_pfn - from);
 		if (ret)
@@ -343,6 +340,8 @@ void dpmgr_guard_shutdown(struct dpmgr *mgr)
 	WRITE_ONCE(mgr->vtl0.ended, true);
 	dpmgr_guard_wait(mgr);
 	scoped_guard(mutex, &mgr->lock) {
+		/* What the worker puts back is not to be looked at meanwhile. */
+		guard(mutex)(&mgr->drain_lock);
 		for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
 			struct dpmgr_client *client =
 				rb_entry(node, struct dpmgr_client, node);

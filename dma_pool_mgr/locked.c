@@ -14,6 +14,7 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -67,6 +68,7 @@ static bool alloc_piece(struct dpmgr_locked *locked, u32 nr_pages, int node,
 static bool alloc_pieces(struct dpmgr_locked *locked, u32 nr_pages, int node,
 			 gfp_t gfp)
 {
+	unsigned int flags, fs_flags;
 	u32 i;
 
 	for (i = 0; i < nr_pages; i++) {
@@ -75,7 +77,14 @@ static bool alloc_pieces(struct dpmgr_locked *locked, u32 nr_pages, int node,
 			return false;
 		cond_resched();
 	}
+	/* It doesn't ask what it may wait for. */
+	flags = gfp & __GFP_IO ? 0 : memalloc_noio_save();
+	fs_flags = gfp & __GFP_FS ? 0 : memalloc_nofs_save();
 	locked->vaddr = vmap(locked->pages, nr_pages, VM_MAP, PAGE_KERNEL);
+	if (!(gfp & __GFP_FS))
+		memalloc_nofs_restore(fs_flags);
+	if (!(gfp & __GFP_IO))
+		memalloc_noio_restore(flags);
 	locked->is_mapped = locked->vaddr;
 	return locked->vaddr;
 }

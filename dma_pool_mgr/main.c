@@ -11,6 +11,7 @@
 #include <linux/err.h>
 #include <linux/export.h>
 #include <linux/init.h>
+#include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -339,6 +340,11 @@ static int __init load(void)
 	int ret;
 
 	guard(mutex)(&load_lock);
+	/* Nobody would save again what we restore. */
+	if (system_state > SYSTEM_RUNNING) {
+		pr_err("this kernel is about to end: nothing is restored\n");
+		return -EBUSY;
+	}
 	ret = dpmgr_config_check(&config) ?: dpmgr_vtl_choose(&config, vtl);
 	if (ret)
 		return ret;

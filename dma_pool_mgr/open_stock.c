@@ -50,7 +50,8 @@ bool dpmgr_open_stock_put(struct dpmgr_buf *buf)
 
 	/* Room first: once it has left its client, there is no way back. */
 	scoped_guard(raw_spinlock_irqsave, &vtl0->lock) {
-		if (buf->nr_pages > vtl0->max_open_pages - vtl0->nr_open_pages)
+		if ((u64)vtl0->nr_open_pages + buf->nr_pages >
+		    vtl0->max_open_pages)
 			return false;
 		vtl0->nr_open_pages += buf->nr_pages;
 	}

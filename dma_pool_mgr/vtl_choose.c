@@ -26,12 +26,16 @@ static bool is_hardware(enum dpmgr_isolation isolation)
 	       isolation == DPMGR_ISOLATION_TDX;
 }
 
-/* The hypervisor, if there is a private page to try it on. */
+/*
+ * The hypervisor, if there is a private page to try it on, which stays closed: not
+ * one that a restored buffer may be in. Where there is no state region, none is
+ * restored.
+ */
 static struct dpmgr_vtl *real_one(const struct dpmgr_config *config)
 {
 	const struct dpmgr_range *range = config->state;
 
-	if (config->nr_ranges[DPMGR_PRIVATE])
+	if (!range && config->nr_ranges[DPMGR_PRIVATE])
 		range = config->ranges[DPMGR_PRIVATE];
 	if (!range)
 		return ERR_PTR(-ENODEV);

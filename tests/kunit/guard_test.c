@@ -339,6 +339,43 @@ static void an_opening_that_fails_leaves_nothing_open(struct kunit *test)
 	fixture_expect_all_free(test, gf.f);
 }
 
+static void a_hypervisor_without_memory_fails_the_allocation(struct kunit *test)
+{
+	struct dpmgr_client *client = create(test, true);
+	struct dpmgr_buf *buf;
+
+	inject((struct dpmgr_emul_faults){
+		.status = DPMGR_HV_STATUS_INSUFFICIENT_MEMORY,
+		.nr_calls = U64_MAX,
+	});
+	buf = dpmgr_alloc(client, PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN, "tag");
+	KUNIT_EXPECT_EQ(test, -ENOMEM, PTR_ERR_OR_ZERO(buf));
+	inject((struct dpmgr_emul_faults){});
+	dpmgr_client_destroy(client);
+	fixture_expect_all_free(test, gf.f);
+}
+
+static void what_is_freed_after_the_save_is_still_open(struct kunit *test)
+{
+	struct dpmgr_client *client = create(test, true);
+	struct dpmgr_buf *buf = fixture_alloc(test, client, 2 * PAGE_SIZE, "tag");
+
+	dpmgr_servicing_prepare(gf.f->mgr, SYS_RESTART, "kexec reboot");
+	dpmgr_servicing_reboot(gf.f->mgr, SYS_RESTART, "kexec reboot");
+	dpmgr_free(buf);
+	dpmgr_guard_shutdown(gf.f->mgr);
+	KUNIT_EXPECT_EQ(test, nr_private_open(), 2);
+	dpmgr_client_destroy(client);
+	fixture_unload(gf.f);
+	fixture_load(test, gf.f);
+	client = create(test, true);
+	buf = dpmgr_retrieve_next(client);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
+	expect_open(test, buf, RW);
+	dpmgr_free(buf);
+	dpmgr_client_destroy(client);
+}
+
 static u64 nr_quarantined(void)
 {
 	struct dpmgr_pages *pages = &gf.f->mgr->pools[DPMGR_PRIVATE]->pages;
@@ -461,7 +498,7 @@ static void open_buffers_are_open_in_the_next_kernel_and_nothing_else(struct kun
 	dpmgr_servicing_reboot(gf.f->mgr, SYS_RESTART, "kexec reboot");
 	KUNIT_EXPECT_EQ(test, nr_private_open(), 6);
 	dpmgr_guard_shutdown(gf.f->mgr);
-	KUNIT_EXPECT_EQ(test, nr_private_open(), 4);
+	KUNIT_EXPECT_EQ(test, nr_private_open(), 6);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_emul_check(gf.emul, locked_pfn));
 	dpmgr_client_destroy(client);
 	dpmgr_client_destroy(locked);
@@ -514,6 +551,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(an_allocation_that_may_not_sleep_is_served_from_the_stock),
 	KUNIT_CASE(under_pressure_the_stock_is_given_back),
 	KUNIT_CASE(an_opening_that_fails_leaves_nothing_open),
+	KUNIT_CASE(a_hypervisor_without_memory_fails_the_allocation),
+	KUNIT_CASE(what_is_freed_after_the_save_is_still_open),
 	KUNIT_CASE(what_cannot_be_closed_is_quarantined_over_kexecs),
 	KUNIT_CASE(a_roll_back_that_fails_quarantines_too),
 	KUNIT_CASE(locked_pages_that_cannot_be_closed_are_kept),
