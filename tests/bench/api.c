@@ -61,7 +61,7 @@ static const struct dpmgr_mapping_ops zeroing = {
 	.node = node,
 };
 
-static const struct dpmgr_mapping_ops keeping = {
+const struct dpmgr_mapping_ops bench_keeping = {
 	.last_addr = last_addr,
 	.map = map,
 	.unmap = unmap,
@@ -179,8 +179,8 @@ static void api_pairs(void *arg, unsigned int pairs)
 void bench_api(struct device *dev)
 {
 	struct rig rigs[] = {
-		{ "keeping_shared", &keeping, DPMGR_SHARED, false },
-		{ "keeping_persistent", &keeping, DPMGR_PRIVATE, true },
+		{ "keeping_shared", &bench_keeping, DPMGR_SHARED, false },
+		{ "keeping_persistent", &bench_keeping, DPMGR_PRIVATE, true },
 		{ "zeroing_shared", &zeroing, DPMGR_SHARED, false },
 		{ "zeroing_persistent", &zeroing, DPMGR_PRIVATE, true },
 	};
@@ -220,7 +220,7 @@ static u64 stock_bytes(struct dpmgr *mgr)
 void bench_buffers(struct device *dev)
 {
 	struct dpmgr_range pool = range_at(COUNTED_START, COUNTED_SIZE);
-	struct rig rig = { "counted", &keeping, DPMGR_SHARED, false };
+	struct rig rig = { "counted", &bench_keeping, DPMGR_SHARED, false };
 	struct dpmgr_buf **bufs;
 	unsigned int nr = 0;
 	u64 before = 0;

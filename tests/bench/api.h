@@ -6,6 +6,10 @@
 #define BENCH_API_H
 
 struct device;
+struct dpmgr_mapping_ops;
+
+/* Ordinary memory whose pages are never zeroed. */
+extern const struct dpmgr_mapping_ops bench_keeping;
 
 /* Hot pairs of single pages, with and without zeroing. */
 void bench_api(struct device *dev);

@@ -9,7 +9,6 @@
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mm.h>
-#include <linux/numa.h>
 #include <linux/pfn.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
@@ -33,34 +32,6 @@
 #define COUNTED_PAIRS	100
 
 static const u32 lengths[] = { 1, 8, 512, 2000 };
-
-static u64 last_addr(void)
-{
-	return U64_MAX;
-}
-
-static int map(struct dpmgr_mapping *mapping, const char **rule)
-{
-	mapping->vaddr = phys_to_virt(mapping->range.start);
-	return 0;
-}
-
-static void unmap(struct dpmgr_mapping *mapping)
-{
-}
-
-static int node(u64 start)
-{
-	return NUMA_NO_NODE;
-}
-
-static const struct dpmgr_mapping_ops ops = {
-	.last_addr = last_addr,
-	.map = map,
-	.unmap = unmap,
-	.node = node,
-	.keep_contents = true,
-};
 
 struct guarded {
 	struct dpmgr_emul *emul;
@@ -147,7 +118,7 @@ static int guarded_init(struct guarded *guarded, struct device *dev, void *memor
 		.persistent = true,
 	};
 	struct dpmgr_config config = {
-		.mapping = &ops,
+		.mapping = &bench_keeping,
 		.ranges[DPMGR_PRIVATE] = &pool,
 		.nr_ranges[DPMGR_PRIVATE] = 1,
 		.state = &state,

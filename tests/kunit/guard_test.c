@@ -62,10 +62,45 @@ static void inject(struct dpmgr_emul_faults faults)
 	dpmgr_emul_inject(gf.emul, &faults);
 }
 
+/* Whatever is open is a VTL0 client's buffer, in stock, or quarantined. */
+static bool is_accounted_for(u64 pfn)
+{
+	struct dpmgr_pages *pages = &gf.f->mgr->pools[DPMGR_PRIVATE]->pages;
+	const struct dpmgr_client *client;
+	const struct dpmgr_buf *buf;
+	struct dpmgr_page_run run;
+
+	switch (dpmgr_pages_look(pages, pfn, &run)) {
+	case DPMGR_PAGE_QUARANTINED:
+		return true;
+	case DPMGR_PAGE_USED:
+		buf = run.owner;
+		client = buf->client;
+		return buf->state == DPMGR_BUF_OPEN ||
+		       (client && client->backing.guarded);
+	default:
+		return false;
+	}
+}
+
+static void expect_all_accounted_for(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 0; gf.f->mgr && i < ARRAY_SIZE(gf.f->private); i++) {
+		u64 pfn = PHYS_PFN(gf.f->private[i].start);
+		u64 end = pfn + PHYS_PFN(gf.f->private[i].size);
+
+		while ((pfn = dpmgr_emul_next_open(gf.emul, pfn, end)) < end)
+			KUNIT_EXPECT_TRUE(test, is_accounted_for(pfn++));
+	}
+}
+
 static void guard_exit(struct kunit *test)
 {
 	if (!gf.emul)
 		return;
+	expect_all_accounted_for(test);
 	inject((struct dpmgr_emul_faults){});
 	fixture_exit(test);
 	/* Shared pages are nobody's to close. */
