@@ -183,8 +183,12 @@ static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
 			return "a saved run's tag is not a legal tag";
 		if (le16_to_cpu(run->slack) >= page_size)
 			return "a saved run's slack is more than a page";
-		if (!all_zero(run->reserved, sizeof(run->reserved)))
-			return "a saved run's reserved bytes are not zero";
+		if (run->state > (state->devices ? DPMGR_ABI_LEAKED :
+						   DPMGR_ABI_ALLOCATED))
+			return "a saved run's state is unknown";
+		if (run->vtl0_mask !=
+		    (state->devices ? state->clients[client].vtl0_mask : 0))
+			return "a saved run is not open to VTL0 as its client's are";
 
 		while (r < state->nr_ranges &&
 		       base_pfn >= range_end(&state->ranges[r]))
@@ -238,6 +242,60 @@ static const char *check_pages(const struct dpmgr_state *state)
 	return NULL;
 }
 
+static bool string_is_good_or_none(const struct dpmgr_state *state,
+				   __le32 offset, size_t max_len)
+{
+	return offset == cpu_to_le32(DPMGR_ABI_NO_STRING) ||
+	       string_is_good(state, le32_to_cpu(offset), max_len, ' ');
+}
+
+/* What version 1.2 adds. */
+static const char *check_devices(const struct dpmgr_state *state)
+{
+	u64 at = 0, padded, i;
+
+	if (!state->devices)
+		return NULL;
+	if (state->nr_devices != state->nr_clients)
+		return "there is not one saved device for each saved client";
+	for (i = 0; i < state->nr_devices; i++) {
+		const struct dpmgr_abi_device *device = &state->devices[i];
+		u32 len = le32_to_cpu(device->state_len);
+
+		if (!string_is_good_or_none(state, device->bus, DPMGR_ABI_BUS_MAX) ||
+		    !string_is_good_or_none(state, device->address,
+					    DPMGR_ABI_ADDRESS_MAX))
+			return "a saved device's name is not a legal name";
+		if (device->reserved)
+			return "a saved device's reserved bytes are not zero";
+		padded = ALIGN((u64)len, 8);
+		if (len > DPMGR_DRIVER_STATE_MAX ||
+		    padded > state->driver_state_len - at)
+			return "a saved driver state is too long";
+		if (!all_zero(state->driver_state + at + len, padded - len))
+			return "a saved driver state's padding is not zero";
+		at += padded;
+	}
+	if (at != state->driver_state_len)
+		return "there is driver state of no saved client";
+	return NULL;
+}
+
+static const char *check_platform(const struct dpmgr_state *state)
+{
+	const struct dpmgr_abi_platform *platform = state->platform;
+
+	if (!platform)
+		return NULL;
+	if (platform->vtom_bit > 63 && platform->vtom_bit != DPMGR_ABI_NO_VTOM)
+		return "the saved vTOM bit is impossible";
+	if (platform->isolation > DPMGR_ABI_ISOLATION_TDX)
+		return "the saved isolation type is unknown";
+	if (!all_zero(platform->reserved, sizeof(platform->reserved)))
+		return "the platform's reserved bytes are not zero";
+	return NULL;
+}
+
 /* Take over a known section. Whether it holds whole entries. */
 static bool take_section(struct dpmgr_state *state, u32 type,
 			 const void *contents, u64 len)
@@ -264,11 +322,23 @@ static bool take_section(struct dpmgr_state *state, u32 type,
 		state->runs = contents;
 		state->nr_runs = len / entry;
 		break;
-	default:
+	case DPMGR_ABI_PAGES:
 		entry = sizeof(*state->pages);
 		state->pages = contents;
 		state->nr_pages = len / entry;
 		break;
+	case DPMGR_ABI_DEVICES:
+		entry = sizeof(*state->devices);
+		state->devices = contents;
+		state->nr_devices = len / entry;
+		break;
+	case DPMGR_ABI_PLATFORM:
+		state->platform = contents;
+		return len == sizeof(*state->platform);
+	default:
+		state->driver_state = contents;
+		state->driver_state_len = len;
+		return true;
 	}
 	return len % entry == 0;
 }
@@ -304,16 +374,18 @@ static const char *split_sections(const u8 *payload, size_t len,
 
 		if (flags & ~DPMGR_ABI_SKIPPABLE)
 			return "a section has unknown flags";
-		if (type > DPMGR_ABI_PAGES && (flags & DPMGR_ABI_SKIPPABLE))
+		if (type > DPMGR_ABI_DRIVER_STATE && (flags & DPMGR_ABI_SKIPPABLE))
 			continue;
-		if (type > DPMGR_ABI_PAGES || type != expected || flags)
+		if (type > DPMGR_ABI_DRIVER_STATE || type != expected || flags)
 			return "a section is unknown, missing or out of order";
 		expected++;
 
 		if (!take_section(state, type, contents, section_len))
 			return "a section does not hold whole entries";
 	}
-	if (expected <= DPMGR_ABI_RUNS)
+	/* It ends as version 1.0, 1.1 or 1.2 does. */
+	if (expected != DPMGR_ABI_RUNS + 1 && expected != DPMGR_ABI_PAGES + 1 &&
+	    expected != DPMGR_ABI_DRIVER_STATE + 1)
 		return "a section is missing";
 	return NULL;
 }
@@ -342,5 +414,9 @@ int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,
 		*why = check_runs(state, page_size);
 	if (!*why)
 		*why = check_pages(state);
+	if (!*why)
+		*why = check_devices(state);
+	if (!*why)
+		*why = check_platform(state);
 	return *why ? -EBADMSG : 0;
 }

@@ -42,6 +42,11 @@ void dpmgr_state_end(struct dpmgr_state_writer *writer);
  * @nr_runs: entries
  * @pages: ascending, none of them in a run
  * @nr_pages: entries
+ * @devices: of @clients, or NULL if the payload is older than that
+ * @nr_devices: entries
+ * @platform: or NULL if the payload is older than that
+ * @driver_state: of all clients
+ * @driver_state_len: bytes
  */
 struct dpmgr_state {
 	const char *strings;
@@ -54,6 +59,11 @@ struct dpmgr_state {
 	u64 nr_runs;
 	const struct dpmgr_abi_pages *pages;
 	u64 nr_pages;
+	const struct dpmgr_abi_device *devices;
+	u64 nr_devices;
+	const struct dpmgr_abi_platform *platform;
+	const u8 *driver_state;
+	u64 driver_state_len;
 };
 
 int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,

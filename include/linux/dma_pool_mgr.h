@@ -46,8 +46,11 @@ struct dpmgr_client;
  * dpmgr_default_get(), dpmgr_put()        yes      no       no        yes
  * dpmgr_client_create(), its devm form    yes      no       no        yes
  * dpmgr_client_destroy()                  yes      no       no        yes
- * dpmgr_client_finish()                   yes      no       no        yes
- * dpmgr_retrieve_next(), _pfn()           yes      no       no        yes
+ * dpmgr_client_finish(), _stopped()       yes      no       no        yes
+ * dpmgr_retrieve_next(), _pfn(), _tag()   yes      no       no        yes
+ * dpmgr_client_set_state(), _get_state()  yes      no       no        yes
+ * dpmgr_client_set_keepalive()            yes      yes      yes       all three
+ * dpmgr_preserve(), dpmgr_freeze(), etc.  yes      no       no        yes
  * dpmgr_alloc(), gfp that may block       yes      no       no        yes
  * dpmgr_alloc(), GFP_ATOMIC, GFP_NOWAIT   yes      yes      yes       all three
  * devm_dpmgr_alloc(), devm_dpmgr_free()   yes      no       no        yes
@@ -82,7 +85,12 @@ struct dpmgr_client;
  *                 room to describe more
  * -ENOMEM         no memory for bookkeeping; or, for an allocation that may not
  *                 block, no clean pages just now
- * -EBUSY          the manager is frozen: a kexec is under way
+ * -EBUSY          the client is frozen, or a kexec is under way; or, for a call of
+ *                 the manager's, that it is not its turn, or that a device may
+ *                 still write what is to be reclaimed
+ * -ECANCELED      a driver refused to freeze, and it was to be all or nothing
+ * -ENOTEMPTY      saved buffers that nobody claimed are still there
+ * -EMSGSIZE       the driver's state is longer than the limit or the room for it
  * -ENOENT         nothing (more) to retrieve, or nothing at that address
  * -ESTALE         a handle that was given up, or a call after finish
  * ==============  ==============================================================
@@ -92,6 +100,8 @@ struct dpmgr_client;
 #define DPMGR_NAME_MAX		63
 /** DPMGR_TAG_MAX: longest buffer tag, bytes without the final NUL. */
 #define DPMGR_TAG_MAX		31
+/** DPMGR_DRIVER_STATE_MAX: longest driver state of a client, bytes. */
+#define DPMGR_DRIVER_STATE_MAX	65536
 /** DPMGR_QUOTA_NONE: a client without a page quota. */
 #define DPMGR_QUOTA_NONE	U64_MAX
 
@@ -115,6 +125,35 @@ enum dpmgr_lower_vtl {
 	DPMGR_LOWER_VTL_VTL0,
 };
 
+/**
+ * DOC: servicing
+ *
+ * Before a kexec each live persistent client is frozen: its @freeze is called, and
+ * from then on it gets no buffers, and what it frees stays, until it is thawed or
+ * the kernel is gone. A client that refuses, or whose keepalive is off, can't have
+ * its buffers back in the next kernel: they are kept out of use there until its
+ * driver says that the device has stopped (dpmgr_client_stopped()).
+ *
+ * @freeze and @thaw are called in process context, holding the device's lock, which
+ * keeps it from being unbound, and a lock of the client's. They may allocate, free
+ * and hand over state. They must not create or destroy clients, retrieve, finish,
+ * call dpmgr_client_stopped(), nor any of the calls of the manager's. A client that
+ * has no @freeze is frozen as it is.
+ *
+ * The calls of the manager's are for who replaces the kernel, or this module:
+ *
+ * ==================  =========================================================
+ * dpmgr_preserve()    write a trial generation and check it; stops nobody
+ * dpmgr_freeze()      freeze clients, and write
+ * dpmgr_commit()      freeze what is left, and make it what the next load restores
+ * dpmgr_unpreserve()  call it off
+ * dpmgr_finish()      decide about what was restored and nobody claimed
+ * ==================  =========================================================
+ *
+ * A kexec does all that is needed by itself, in a reboot notifier; commit by hand
+ * is for loading a new version of this module without a new kernel.
+ */
+
 /* What VTL0 may do with a page: HV_MAP_GPA_FLAGS of the TLFS. */
 #define DPMGR_VTL0_READ		0x1u
 #define DPMGR_VTL0_WRITE	0x2u
@@ -133,8 +172,11 @@ enum dpmgr_lower_vtl {
  * @node: preferred NUMA node of the buffers, or NUMA_NO_NODE
  * @quota: most pages that the client may hold, or DPMGR_QUOTA_NONE; not 0
  * @owner: the module that @freeze and @thaw are in
- * @freeze: must be NULL in this version
- * @thaw: must be NULL in this version
+ * @freeze: NULL, or called before this kernel is replaced, of a persistent client
+ *	only: quiesce the device, and hand over what the next kernel's driver needs
+ *	with dpmgr_client_set_state(). 0, or a negative errno if the device can't be
+ *	kept; see "servicing"
+ * @thaw: NULL, or called when that was called off: go on as before
  * @vtl0_mask: what VTL0 may do with private buffers that are opened to it: 0 for
  *	reading and writing, or these and execution, DPMGR_VTL0_*; 0 for all other
  *	clients
@@ -160,6 +202,20 @@ struct dpmgr_client_params {
 	u64 reserved[3];
 };
 
+/**
+ * enum dpmgr_finish_policy - what to do with saved buffers that nobody claimed
+ * @DPMGR_FINISH_LEAK: keep them out of use, now and in the next kernels
+ * @DPMGR_FINISH_RECLAIM: free them, unless their device may still write to them
+ * @DPMGR_FINISH_RECLAIM_FORCED: free them; the caller knows that it doesn't
+ * @DPMGR_FINISH_FAIL: only say whether there are any
+ */
+enum dpmgr_finish_policy {
+	DPMGR_FINISH_LEAK,
+	DPMGR_FINISH_RECLAIM,
+	DPMGR_FINISH_RECLAIM_FORCED,
+	DPMGR_FINISH_FAIL,
+};
+
 /** DPMGR_CLIENT_PARAMS_INIT: defaults, for the start of an initialiser. */
 #define DPMGR_CLIENT_PARAMS_INIT				\
 	.size = sizeof(struct dpmgr_client_params),		\
@@ -177,6 +233,21 @@ devm_dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 			 const struct dpmgr_client_params *params);
 void dpmgr_client_destroy(struct dpmgr_client *client);
 int dpmgr_client_finish(struct dpmgr_client *client);
+int dpmgr_client_stopped(struct dpmgr_client *client);
+struct device *dpmgr_client_dev(const struct dpmgr_client *client);
+void dpmgr_client_set_keepalive(struct dpmgr_client *client, bool keepalive);
+bool dpmgr_client_keepalive(const struct dpmgr_client *client);
+int dpmgr_client_set_state(struct dpmgr_client *client, const void *data,
+			   size_t len);
+ssize_t dpmgr_client_get_state(struct dpmgr_client *client, void *data,
+			       size_t size);
+size_t dpmgr_client_nr_kept_out(struct dpmgr_client *client);
+
+int dpmgr_preserve(struct dpmgr *mgr);
+int dpmgr_freeze(struct dpmgr *mgr);
+int dpmgr_commit(struct dpmgr *mgr);
+int dpmgr_unpreserve(struct dpmgr *mgr);
+int dpmgr_finish(struct dpmgr *mgr, enum dpmgr_finish_policy policy);
 
 struct dpmgr_buf *__must_check
 dpmgr_alloc(struct dpmgr_client *client, size_t size, gfp_t gfp,
@@ -191,6 +262,8 @@ int dpmgr_buf_park(struct dpmgr_buf *buf);
 struct dpmgr_buf *__must_check dpmgr_retrieve_next(struct dpmgr_client *client);
 struct dpmgr_buf *__must_check
 dpmgr_retrieve_pfn(struct dpmgr_client *client, u64 pfn, size_t nr_pages);
+struct dpmgr_buf *__must_check
+dpmgr_retrieve_tag(struct dpmgr_client *client, const char *tag);
 
 void *dpmgr_buf_vaddr(const struct dpmgr_buf *buf);
 size_t dpmgr_buf_size(const struct dpmgr_buf *buf);

@@ -37,6 +37,17 @@
  *                         them in a run
  * ======================  ====================================================
  *
+ * Version 1.2 adds, after these and all together, with the state and the VTL0
+ * mask of each run:
+ *
+ * ======================  ====================================================
+ * DPMGR_ABI_DEVICES       struct dpmgr_abi_device, one for each client, in the
+ *                         order of DPMGR_ABI_CLIENTS
+ * DPMGR_ABI_PLATFORM      one struct dpmgr_abi_platform
+ * DPMGR_ABI_DRIVER_STATE  each client's driver state, in the same order, each
+ *                         padded with zeroes to 8 bytes
+ * ======================  ====================================================
+ *
  * A slot is committed by the store of its @commit word, after everything else
  * in it. A generation number is never used twice. The generation to restore is
  * the committed one with the highest number above the region's @spent word; a
@@ -51,7 +62,7 @@
  */
 
 #define DPMGR_ABI_MAJOR			1
-#define DPMGR_ABI_MINOR			1
+#define DPMGR_ABI_MINOR			2
 
 #define DPMGR_ABI_REGION_MAGIC		"dma_pool_mgr\0st\n"
 #define DPMGR_ABI_SLOT_MAGIC		"dpmgrslt"
@@ -120,6 +131,9 @@ enum dpmgr_abi_section_type {
 	DPMGR_ABI_CLIENTS = 3,
 	DPMGR_ABI_RUNS = 4,
 	DPMGR_ABI_PAGES = 5,
+	DPMGR_ABI_DEVICES = 6,
+	DPMGR_ABI_PLATFORM = 7,
+	DPMGR_ABI_DRIVER_STATE = 8,
 };
 
 /* A reader that doesn't know the section may pass over it. */
@@ -184,7 +198,9 @@ static_assert(sizeof(struct dpmgr_abi_client) == 8);
  * @client: index in DPMGR_ABI_CLIENTS
  * @tag: offset in DPMGR_ABI_STRINGS
  * @slack: bytes of the last page beyond the size that was asked for
- * @reserved: 0
+ * @state: enum dpmgr_abi_run_state. Version 1.2; reserved before
+ * @vtl0_mask: what VTL0 may do with it now: its client's mask. Version 1.2;
+ *	reserved before
  */
 struct dpmgr_abi_run {
 	__le64 base_pfn;
@@ -192,10 +208,28 @@ struct dpmgr_abi_run {
 	__le32 client;
 	__le32 tag;
 	__le16 slack;
-	__u8 reserved[2];
+	__u8 state;
+	__u8 vtl0_mask;
 };
 
 static_assert(sizeof(struct dpmgr_abi_run) == 24);
+
+/**
+ * enum dpmgr_abi_run_state - what is to become of a run
+ * @DPMGR_ABI_ALLOCATED: its driver had it to the end, and is to get it back
+ * @DPMGR_ABI_PENDING: its driver had not come back for it yet, and may
+ * @DPMGR_ABI_ORPHANED: its driver did not keep the device for the next kernel: to
+ *	be kept out of use until the device is known to have stopped
+ * @DPMGR_ABI_DRAINING: freed: to be closed to VTL0 and scrubbed
+ * @DPMGR_ABI_LEAKED: nobody came back for it: to be kept out of use
+ */
+enum dpmgr_abi_run_state {
+	DPMGR_ABI_ALLOCATED,
+	DPMGR_ABI_PENDING,
+	DPMGR_ABI_ORPHANED,
+	DPMGR_ABI_DRAINING,
+	DPMGR_ABI_LEAKED,
+};
 
 /**
  * struct dpmgr_abi_pages - pool pages that nobody holds and that need attention
@@ -217,5 +251,48 @@ static_assert(sizeof(struct dpmgr_abi_pages) == 24);
 #define DPMGR_ABI_MUST_CLOSE		1
 /* Could not be closed: never to be handed out. */
 #define DPMGR_ABI_QUARANTINED		2
+
+/**
+ * struct dpmgr_abi_device - whose device a client's is, and what its driver left
+ * @bus: offset in DPMGR_ABI_STRINGS of the bus's name, up to DPMGR_ABI_BUS_MAX
+ *	bytes; DPMGR_ABI_NO_STRING if the device is on none, or is not known
+ * @address: the same of the device's name on that bus, cut to
+ *	DPMGR_ABI_ADDRESS_MAX bytes
+ * @state_len: bytes of the client's driver state, DPMGR_DRIVER_STATE_MAX at most
+ * @reserved: 0
+ */
+struct dpmgr_abi_device {
+	__le32 bus;
+	__le32 address;
+	__le32 state_len;
+	__le32 reserved;
+};
+
+static_assert(sizeof(struct dpmgr_abi_device) == 16);
+
+#define DPMGR_ABI_NO_STRING		0xffffffff
+#define DPMGR_ABI_BUS_MAX		31
+#define DPMGR_ABI_ADDRESS_MAX		63
+
+/**
+ * struct dpmgr_abi_platform - what must be the same in the next kernel
+ * @vtom_bit: address bit of what is shared, or DPMGR_ABI_NO_VTOM
+ * @isolation: DPMGR_ABI_ISOLATION_*
+ * @reserved: 0
+ */
+struct dpmgr_abi_platform {
+	__u8 vtom_bit;
+	__u8 isolation;
+	__u8 reserved[6];
+};
+
+static_assert(sizeof(struct dpmgr_abi_platform) == 8);
+
+#define DPMGR_ABI_NO_VTOM		0xff
+
+#define DPMGR_ABI_ISOLATION_NONE	0
+#define DPMGR_ABI_ISOLATION_VBS		1
+#define DPMGR_ABI_ISOLATION_SNP		2
+#define DPMGR_ABI_ISOLATION_TDX		3
 
 #endif /* _LINUX_DMA_POOL_MGR_ABI_H */
