@@ -10,11 +10,11 @@
  * pages, handles and tags are there beforehand, so an allocation that may not
  * sleep needs nothing else.
  *
- * While the manager is frozen, what a generation says about persistent clients
- * must stay true: they get nothing, and what they free stays as it is. An
- * allocation, or a free that puts back, looks at the flag and becomes visible to
- * the walk that saves runs inside one RCU read section, or with preemption off,
- * which is one too; the freeze waits for a grace period in between.
+ * While a client is frozen, what a generation says about it must stay true: it
+ * gets nothing, and what it frees is held as it is. An allocation, or a free that
+ * puts back, looks at the flag and becomes visible to the walk that saves runs
+ * inside one RCU read section, or with preemption off, which is one too; the freeze
+ * waits for a grace period in between.
  *
  * Locking: see struct dpmgr, struct dpmgr_client and enum dpmgr_buf_state.
  */
@@ -98,12 +98,34 @@ void dpmgr_drain(struct dpmgr *mgr)
 	guard(mutex)(&mgr->drain_lock);
 	freed = llist_reverse_order(llist_del_all(&mgr->draining));
 	llist_for_each_entry_safe(buf, next, freed, draining) {
-		/* What a generation may name stays as it is, to the end. */
-		if (!mgr->frozen || !buf->client->persistent)
+		if (!buf->client->frozen) {
 			put_back(buf);
+			continue;
+		}
+		/* What a generation may name stays as it is. */
+		buf->draining.next = mgr->held;
+		mgr->held = &buf->draining;
 	}
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_drain);
+
+/**
+ * dpmgr_drain_held() - some client is frozen no more: look at what was held again
+ * @mgr: the manager
+ *
+ * Context: may sleep; holding @drain_lock.
+ */
+void dpmgr_drain_held(struct dpmgr *mgr)
+{
+	struct llist_node *held;
+
+	lockdep_assert_held(&mgr->drain_lock);
+	while ((held = mgr->held)) {
+		mgr->held = held->next;
+		llist_add(held, &mgr->draining);
+	}
+	queue_work(system_unbound_wq, &mgr->drain_work);
+}
 
 /* Context: may sleep. */
 void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp)
@@ -268,7 +290,7 @@ static struct dpmgr_buf *try_pool(struct dpmgr_client *client,
 	}
 	/* Whoever freezes waits for us, so that this is all or nothing to it. */
 	guard(preempt)();
-	if (READ_ONCE(client->mgr->frozen))
+	if (READ_ONCE(client->frozen))
 		return ERR_PTR(-EBUSY);
 	buf = new_of_pool(client, args);
 	return IS_ERR(buf) ? buf : attach(buf, args);
@@ -282,7 +304,7 @@ static struct dpmgr_buf *try_open_stock(struct dpmgr_client *client,
 	int ret;
 
 	guard(rcu)();
-	if (READ_ONCE(client->mgr->frozen))
+	if (READ_ONCE(client->frozen))
 		return ERR_PTR(-EBUSY);
 	buf = dpmgr_open_stock_get(client, args->request.nr_pages);
 	if (!buf)
@@ -341,7 +363,7 @@ try_guarded(struct dpmgr_client *client, const struct alloc_args *args)
 	}
 	guard(rwsem_read)(&client->mgr->vtl0.sem);
 	/* Whoever freezes waits for us. */
-	if (READ_ONCE(client->mgr->frozen))
+	if (READ_ONCE(client->frozen))
 		return ERR_PTR(-EBUSY);
 	buf = new_of_pool(client, args);
 	return IS_ERR(buf) ? buf : open_and_attach(buf, args);
@@ -432,7 +454,7 @@ static const char *refusal(int err)
 	case -ENOMEM:
 		return "no clean pages or no memory just now";
 	case -EBUSY:
-		return "frozen: a kexec is under way";
+		return "the client is frozen, to be kept for the next kernel";
 	case -ENAMETOOLONG:
 		return "a tag has at most 31 bytes";
 	case -EOPNOTSUPP:
@@ -535,7 +557,7 @@ static bool put_back_at_once(struct dpmgr_buf *buf)
 	}
 	/* Whoever freezes waits for us. */
 	guard(preempt)();
-	if (READ_ONCE(client->mgr->frozen))
+	if (READ_ONCE(client->frozen))
 		return false;
 	if (client->backing.guarded)
 		return dpmgr_open_stock_put(buf);
@@ -659,19 +681,20 @@ int devm_dpmgr_free(struct dpmgr_client *client, struct dpmgr_buf *buf)
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_free, DMA_POOL_MGR);
 
 /**
- * dpmgr_buf_restore() - make a saved run a pending buffer again
+ * dpmgr_buf_restore() - make a saved run a buffer again
  * @client: absent, of the manager being created
  * @base_pfn: first page
  * @nr_pages: length
  * @slack: bytes
  * @tag: legal
+ * @state: pending, orphaned or leaked
  *
  * Context: may sleep.
  * Return: 0; -EBADMSG if the run can't be claimed in the client's pool;
  * -ENOSPC if the state region is too small to save it again; -ENOMEM.
  */
 int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
-		      u16 slack, const char *tag)
+		      u16 slack, const char *tag, enum dpmgr_buf_state state)
 {
 	struct dpmgr_buf *buf;
 
@@ -686,5 +709,5 @@ int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
 	}
 	buf->base_pfn = base_pfn;
 	/* On failure the manager is destroyed, and with it the handle. */
-	return dpmgr_handle_attach(buf, tag, DPMGR_BUF_PENDING);
+	return dpmgr_handle_attach(buf, tag, state);
 }

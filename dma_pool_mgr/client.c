@@ -34,6 +34,7 @@
 #include "guard.h"
 #include "policy.h"
 #include "pool.h"
+#include "sysfs.h"
 
 /* Buffers that are looked at before interrupts are let in again. */
 #define GIVE_UP_BATCH	64
@@ -55,14 +56,67 @@ static struct dpmgr_client *find_client(struct dpmgr *mgr, const char *name)
 
 	lockdep_assert_held(&mgr->lock);
 	node = rb_find(name, &mgr->clients, compare_client_name);
-	return node ? rb_entry(node, struct dpmgr_client, node) : NULL;
+	return node ? dpmgr_client_at(node) : NULL;
 }
 
-/* A client that is not on the manager's list yet. -ENOMEM, -ENOSPC. */
+/**
+ * dpmgr_client_next() - walk clients while they come and go
+ * @mgr: the manager
+ * @name: of the last one, which need not be there any more; "" for the first
+ *
+ * Context: process, with the manager's @lock held.
+ * Return: the one with the lowest name above @name, or NULL.
+ */
+struct dpmgr_client *dpmgr_client_next(struct dpmgr *mgr, const char *name)
+{
+	struct rb_node *node = mgr->clients.rb_node;
+	struct dpmgr_client *next = NULL;
+
+	lockdep_assert_held(&mgr->lock);
+	while (node) {
+		if (compare_client_name(name, node) >= 0) {
+			node = node->rb_right;
+			continue;
+		}
+		next = dpmgr_client_at(node);
+		node = node->rb_left;
+	}
+	return next;
+}
+
+/**
+ * dpmgr_client_hold_module() - whether a client keeps the manager's module
+ * @client: the client
+ * @hold: whether it does; if so, somebody else holds it now
+ *
+ * Context: process, with the manager's @lock held or nobody else about.
+ */
+void dpmgr_client_hold_module(struct dpmgr_client *client, bool hold)
+{
+	if (client->holds_module == hold)
+		return;
+	client->holds_module = hold;
+	if (hold)
+		__module_get(client->mgr->module);
+	else
+		module_put(client->mgr->module);
+}
+
+static int client_show(struct dpmgr_client *client)
+{
+	struct dpmgr *mgr = client->mgr;
+
+	if (!mgr->sysfs_clients)
+		return 0;
+	return kobject_add(&client->kobj, mgr->sysfs_clients, "%s", client->name);
+}
+
+/* A new client is on the manager's list. -ENOMEM, -ENOSPC, -EEXIST. */
 static struct dpmgr_client *client_new(struct dpmgr *mgr, const char *name,
 				       bool persistent)
 {
 	struct dpmgr_client *client;
+	int ret;
 
 	client = kzalloc(sizeof(*client), GFP_KERNEL);
 	if (!client)
@@ -73,28 +127,51 @@ static struct dpmgr_client *client_new(struct dpmgr *mgr, const char *name,
 		return ERR_PTR(-ENOSPC);
 	}
 	client->mgr = mgr;
-	/* As long as there are buffers to look after, live or not. */
-	__module_get(mgr->module);
 	strscpy(client->name, name);
 	client->persistent = persistent;
+	client->keepalive = true;
 	mutex_init(&client->lock);
 	raw_spin_lock_init(&client->buf_lock);
-	INIT_LIST_HEAD(&client->pending);
+	INIT_LIST_HEAD(&client->pending_tags);
+	INIT_LIST_HEAD(&client->kept);
+	kobject_init(&client->kobj, &dpmgr_client_ktype);
+	ret = client_show(client);
+	if (ret) {
+		if (persistent)
+			dpmgr_state_uncharge(mgr, dpmgr_client_state_bytes(name));
+		kobject_put(&client->kobj);
+		return ERR_PTR(ret);
+	}
+	/* As long as there are buffers to look after, live or not. */
+	dpmgr_client_hold_module(client, true);
+	rb_add(&client->node, &mgr->clients, client_less);
 	return client;
 }
 
 static void client_free(struct dpmgr_client *client)
 {
-	struct module *module = client->mgr->module;
-
+	lockdep_assert_held(&client->mgr->lock);
+	rb_erase(&client->node, &client->mgr->clients);
 	dpmgr_tag_drop_idle(client);
+	dpmgr_client_drop_state(client);
 	if (client->persistent)
 		dpmgr_state_uncharge(client->mgr,
 				     dpmgr_client_state_bytes(client->name));
+	/* Its attributes' handlers, for which this waits, take none of our mutexes. */
+	if (client->kobj.state_in_sysfs)
+		kobject_del(&client->kobj);
+	dpmgr_client_hold_module(client, false);
+	kobject_put(&client->kobj);
+}
+
+/* Nobody refers to it any more, but for readers: see dpmgr_buf_look(). */
+void dpmgr_client_release(struct kobject *kobj)
+{
+	struct dpmgr_client *client =
+		container_of(kobj, struct dpmgr_client, kobj);
+
 	mutex_destroy(&client->lock);
-	/* See dpmgr_buf_look(). */
 	kfree_rcu(client, rcu);
-	module_put(module);
 }
 
 static bool vtl0_mask_is_legal(const struct dpmgr_client_params *params)
@@ -153,9 +230,14 @@ static int check_params(const struct dpmgr_client_params *params,
 	if (params->reserved32 || memchr_inv(params->reserved, 0, sizeof(params->reserved)))
 		return ret;
 
-	*rule = "freeze and thaw callbacks are not supported by this version";
-	if (params->freeze || params->thaw)
-		return -EOPNOTSUPP;
+	*rule = "freeze and thaw are a persistent client's";
+	if ((params->freeze || params->thaw) && !params->persistent)
+		return ret;
+	/* It names a directory in sysfs, in which a slash becomes an '!'. */
+	*rule = "a name must not be . or .. nor have a '!'";
+	if (!strcmp(params->name, ".") || !strcmp(params->name, "..") ||
+	    strchr(params->name, '!'))
+		return ret;
 	return 0;
 }
 
@@ -241,7 +323,8 @@ static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 }
 
 static const char *difference(const struct dpmgr_client *absent,
-			      const struct dpmgr_client_params *params)
+			      const struct dpmgr_client_params *params,
+			      const struct dpmgr_identity *identity)
 {
 	if (absent->visibility != params->visibility)
 		return "its pending buffers have another visibility";
@@ -251,19 +334,22 @@ static const char *difference(const struct dpmgr_client *absent,
 		return "it has pending buffers, so it must be persistent";
 	if (absent->vtl0_mask != vtl0_mask(params))
 		return "its pending buffers are open to VTL0 in another way";
+	if (dpmgr_identity_differs(&absent->identity, identity))
+		return "its pending buffers are another device's; see debugfs clients";
 	return NULL;
 }
 
 /* Claim the absent client of that name, or make one. */
 static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 				       const struct dpmgr_client_params *params,
+				       const struct dpmgr_identity *identity,
 				       const char **rule)
 {
 	struct dpmgr_client *client;
 
 	lockdep_assert_held(&mgr->lock);
-	*rule = "a kexec is under way";
-	if (params->persistent && mgr->frozen)
+	*rule = "a kexec is under way, or the manager's state is committed";
+	if (params->persistent && mgr->ended)
 		return ERR_PTR(-EBUSY);
 
 	client = find_client(mgr, params->name);
@@ -271,7 +357,7 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 		*rule = "a client of that name is live";
 		if (client->dev)
 			return ERR_PTR(-EEXIST);
-		*rule = difference(client, params);
+		*rule = difference(client, params, identity);
 		return *rule ? ERR_PTR(-EINVAL) : client;
 	}
 
@@ -288,7 +374,6 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 	client->visibility = params->visibility;
 	client->lower_vtl = params->lower_vtl;
 	client->vtl0_mask = vtl0_mask(params);
-	rb_add(&client->node, &mgr->clients, client_less);
 	return client;
 }
 
@@ -296,6 +381,7 @@ static struct dpmgr_client *
 try_create(struct dpmgr *mgr, struct device *dev,
 	   const struct dpmgr_client_params *params, const char **rule)
 {
+	struct dpmgr_identity identity;
 	struct dpmgr_client *client;
 	struct dpmgr_backing backing;
 	u64 end_pfn, max_pages;
@@ -312,12 +398,18 @@ try_create(struct dpmgr *mgr, struct device *dev,
 		return ERR_PTR(ret);
 	/* Its first allocation may be one that can't sleep. */
 	dpmgr_refill_stocks(mgr, GFP_KERNEL);
+	dpmgr_identity_of(dev, &identity);
 
 	guard(mutex)(&mgr->lock);
-	client = claim_name(mgr, params, rule);
+	client = claim_name(mgr, params, &identity, rule);
 	if (IS_ERR(client))
 		return client;
 	client->dev = get_device(dev);
+	client->identity = identity;
+	client->owner = params->owner;
+	client->freeze = params->freeze;
+	client->thaw = params->thaw;
+	client->refused = false;
 	client->backing = backing;
 	client->node_id = params->node;
 	client->end_pfn = end_pfn;
@@ -387,8 +479,7 @@ static bool give_up_some(struct dpmgr_client *client, unsigned long by)
 		     dpmgr_buf_give_up(buf, DPMGR_BUF_PARKED,
 				       DPMGR_BUF_PENDING, by))) {
 			/* The newest comes first here, and last in the end. */
-			list_add(&buf->link, &client->pending);
-			client->nr_pending++;
+			dpmgr_buf_pend(buf, true);
 			continue;
 		}
 		hlist_add_head(&buf->node, &client->leaving);
@@ -397,6 +488,50 @@ static bool give_up_some(struct dpmgr_client *client, unsigned long by)
 			dpmgr_buf_release(buf);
 	}
 	return i;
+}
+
+/**
+ * dpmgr_client_set_frozen() - whether a client's runs may come and go
+ * @client: the client
+ * @frozen: if not, what it has freed meanwhile is put back now
+ *
+ * Allocations that have looked before may still be under way; they end within an RCU
+ * grace period, or before a write lock of vtl0.sem is had.
+ *
+ * Context: process, holding the manager's lock.
+ */
+void dpmgr_client_set_frozen(struct dpmgr_client *client, bool frozen)
+{
+	struct dpmgr *mgr = client->mgr;
+
+	lockdep_assert_held(&mgr->lock);
+	guard(mutex)(&mgr->drain_lock);
+	if (client->frozen && !frozen)
+		dpmgr_drain_held(mgr);
+	WRITE_ONCE(client->frozen, frozen);
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	client->freezing = frozen;
+}
+
+/*
+ * A client becomes absent. What was held for it because it was frozen is done,
+ * unless a generation that names it is to be restored.
+ */
+static void leave(struct dpmgr_client *client)
+{
+	struct dpmgr *mgr = client->mgr;
+
+	lockdep_assert_held(&mgr->lock);
+	client->dev = NULL;
+	client->owner = NULL;
+	client->freeze = NULL;
+	client->thaw = NULL;
+	if (mgr->phase == DPMGR_COMMITTED && client->persistent)
+		dpmgr_client_hold_module(client, false);
+	if (mgr->ended)
+		return;
+	client->refused = false;
+	dpmgr_client_set_frozen(client, false);
 }
 
 /**
@@ -418,18 +553,14 @@ void dpmgr_client_destroy(struct dpmgr_client *client)
 	mgr = client->mgr;
 	dev = client->dev;
 
-	scoped_guard(mutex, &client->lock)
+	scoped_guard(mutex, &client->lock) {
 		while (give_up_some(client, _RET_IP_))
 			cond_resched();
-	dpmgr_drain(mgr);
-
-	/*
-	 * While frozen, what was freed stays, and keeps its client; so does what
-	 * user space maps.
-	 */
-	scoped_guard(mutex, &mgr->lock)
-		client->dev = NULL;
+		scoped_guard(mutex, &mgr->lock)
+			leave(client);
+	}
 	put_device(dev);
+	dpmgr_drain(mgr);
 	dpmgr_clients_prune(mgr);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_client_destroy, DMA_POOL_MGR);
@@ -465,164 +596,35 @@ devm_dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_client_create, DMA_POOL_MGR);
 
-/* Make a pending buffer live, if the device can reach it. */
-static struct dpmgr_buf *retrieve(struct dpmgr_client *client,
-				  struct dpmgr_buf *buf)
-{
-	lockdep_assert_held(&client->lock);
-	lockdep_assert_held(&client->buf_lock);
-	if (buf->base_pfn + buf->nr_pages > client->end_pfn)
-		return ERR_PTR(-EOPNOTSUPP);
-	list_del(&buf->link);
-	hlist_add_head(&buf->node, &client->bufs);
-	client->nr_pending--;
-	buf->vaddr = dpmgr_handle_vaddr(buf);
-	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
-	return buf;
-}
-
-/**
- * dpmgr_retrieve_next() - get back a buffer that an earlier client left
- * @client: the client
- *
- * Restored buffers come in address order. One that lies above the device's DMA
- * mask is in the way of those after it: set the mask before, or use
- * dpmgr_retrieve_pfn().
- *
- * Context: may sleep.
- * Return: the buffer, with size, tag, pages and contents as they were; an
- * ERR_PTR of -ENOENT if there are no more, -EOPNOTSUPP if it lies above the
- * device's DMA mask and therefore stays pending, -ESTALE after
- * dpmgr_client_finish().
- */
-struct dpmgr_buf *dpmgr_retrieve_next(struct dpmgr_client *client)
-{
-	struct dpmgr_buf *buf;
-
-	guard(mutex)(&client->lock);
-	if (client->finished)
-		return ERR_PTR(-ESTALE);
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	buf = list_first_entry_or_null(&client->pending, struct dpmgr_buf, link);
-	if (!buf)
-		return ERR_PTR(-ENOENT);
-	return retrieve(client, buf);
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_retrieve_next, DMA_POOL_MGR);
-
-/**
- * dpmgr_retrieve_pfn() - get back the buffer at a given place
- * @client: the client
- * @pfn: its first page
- * @nr_pages: its length
- *
- * Context: may sleep.
- * Return: as dpmgr_retrieve_next(); -ENOENT if exactly this buffer isn't
- * pending.
- */
-struct dpmgr_buf *dpmgr_retrieve_pfn(struct dpmgr_client *client, u64 pfn,
-				     size_t nr_pages)
-{
-	struct dpmgr_buf *buf;
-
-	guard(mutex)(&client->lock);
-	if (client->finished)
-		return ERR_PTR(-ESTALE);
-	if (nr_pages > DPMGR_PAGES_MAX)
-		return ERR_PTR(-ENOENT);
-
-	if (!client->backing.pool)
-		return ERR_PTR(-ENOENT);
-
-	/*
-	 * Another client's handle may be given up and used anew here, but its
-	 * memory stays; ours can't leave PENDING while we hold the lock.
-	 */
-	buf = dpmgr_pages_owner(&client->backing.pool->pages, pfn, nr_pages);
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	if (!buf || READ_ONCE(buf->client) != client ||
-	    READ_ONCE(buf->state) != DPMGR_BUF_PENDING)
-		return ERR_PTR(-ENOENT);
-	return retrieve(client, buf);
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_retrieve_pfn, DMA_POOL_MGR);
-
-static bool free_pending_some(struct dpmgr_client *client)
-{
-	unsigned int i;
-
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	for (i = 0; i < GIVE_UP_BATCH; i++) {
-		struct dpmgr_buf *buf;
-
-		buf = list_first_entry_or_null(&client->pending,
-					       struct dpmgr_buf, link);
-		if (!buf)
-			break;
-		list_del(&buf->link);
-		hlist_add_head(&buf->node, &client->bufs);
-		client->nr_pending--;
-		WRITE_ONCE(buf->state, DPMGR_BUF_DRAINING);
-		dpmgr_buf_release(buf);
-	}
-	return i;
-}
-
-/**
- * dpmgr_client_finish() - a driver has retrieved all that it wants
- * @client: the client
- *
- * What is still pending is freed: by this call the driver says that the device
- * doesn't use it any more.
- *
- * Context: may sleep.
- * Return: 0, or -ESTALE if it was called before.
- */
-int dpmgr_client_finish(struct dpmgr_client *client)
-{
-	scoped_guard(mutex, &client->lock) {
-		if (client->finished)
-			return -ESTALE;
-		client->finished = true;
-		while (free_pending_some(client))
-			cond_resched();
-	}
-	dpmgr_drain(client->mgr);
-	return 0;
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_client_finish, DMA_POOL_MGR);
-
 /**
  * dpmgr_client_restore() - make a saved client absent instead of unknown
  * @mgr: the manager, being created
- * @name: legal, and not yet there
- * @visibility: as saved; there is such a pool
- * @lower_vtl: as saved
- * @vtl0_mask: as saved; 0 if its buffers are not opened to VTL0
+ * @saved: what was saved of it; its name is not there yet
  *
  * Context: may sleep.
  * Return: the client; -ENOSPC if the state region is too small to save it
  * again; -ENOMEM.
  */
-struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
-					  enum dpmgr_visibility visibility,
-					  enum dpmgr_lower_vtl lower_vtl,
-					  u32 vtl0_mask)
+struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
+					  const struct dpmgr_client_saved *saved)
 {
 	struct dpmgr_client *client;
+	int ret;
 
 	guard(mutex)(&mgr->lock);
-	client = client_new(mgr, name, true);
+	client = client_new(mgr, saved->name, true);
 	if (IS_ERR(client))
 		return client;
-	client->visibility = visibility;
-	client->lower_vtl = lower_vtl;
-	client->vtl0_mask = vtl0_mask;
-	client->backing.pool = mgr->pools[visibility];
-	client->backing.guarded = vtl0_mask;
+	client->visibility = saved->visibility;
+	client->lower_vtl = saved->lower_vtl;
+	client->vtl0_mask = saved->vtl0_mask;
+	client->backing.pool = mgr->pools[saved->visibility];
+	client->backing.guarded = saved->vtl0_mask;
 	client->quota = DPMGR_QUOTA_NONE;
-	rb_add(&client->node, &mgr->clients, client_less);
-	return client;
+	client->identity = saved->identity;
+	/* On failure the manager is destroyed, and with it the client. */
+	ret = dpmgr_client_restore_state(client, saved->state, saved->state_len);
+	return ret ? ERR_PTR(ret) : client;
 }
 
 /**
@@ -641,31 +643,12 @@ void dpmgr_clients_prune(struct dpmgr *mgr)
 			rb_entry(node, struct dpmgr_client, node);
 
 		next = rb_next(node);
-		if (client->dev || READ_ONCE(client->nr_bufs))
+		if (client->dev || READ_ONCE(client->nr_bufs) ||
+		    (client->state && client->state_is_old))
 			continue;
-		rb_erase(node, &mgr->clients);
 		client_free(client);
 	}
 }
-
-/**
- * dpmgr_clients_freeze() - let runs of persistent clients come and go no more
- * @mgr: the manager
- *
- * Context: may sleep.
- */
-void dpmgr_clients_freeze(struct dpmgr *mgr)
-{
-	dpmgr_drain(mgr);
-	scoped_guard(mutex, &mgr->lock)
-		scoped_guard(mutex, &mgr->drain_lock)
-			WRITE_ONCE(mgr->frozen, true);
-	/* Allocations that had looked at the flag before are visible now. */
-	synchronize_rcu();
-	dpmgr_guard_wait(mgr);
-	dpmgr_open_stock_flush(mgr);
-}
-EXPORT_SYMBOL_FOR_TESTS(dpmgr_clients_freeze);
 
 /**
  * dpmgr_clients_forget() - drop all clients and handles; pages keep their owners
@@ -683,7 +666,8 @@ void dpmgr_clients_forget(struct dpmgr *mgr)
 	dpmgr_guard_forget(mgr);
 	rbtree_postorder_for_each_entry_safe(client, next, &mgr->clients, node) {
 		WARN_ON(client->dev);
-		kfree(client);
+		kvfree(client->state);
+		kobject_put(&client->kobj);
 	}
 	mgr->clients = RB_ROOT;
 	dpmgr_stock_destroy(&mgr->handles);

@@ -7,6 +7,7 @@
 
 #include <linux/dma_pool_mgr.h>
 #include <linux/dma_pool_mgr_abi.h>
+#include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
@@ -14,6 +15,7 @@
 #include <linux/string.h>
 
 #include "dpmgr.h"
+#include "identity.h"
 
 struct dpmgr_locked;
 struct dpmgr_page_run;
@@ -26,10 +28,14 @@ struct dpmgr_page_run;
  * @DPMGR_BUF_LIVE: a driver has its handle
  * @DPMGR_BUF_PARKED: given up by this client, for the next one of its name
  * @DPMGR_BUF_PENDING: left by an earlier client of that name, or restored
+ * @DPMGR_BUF_ORPHANED: restored, of a device that may not have been kept: out of
+ *	use until it is known to have stopped
+ * @DPMGR_BUF_LEAKED: nobody came back for it: out of use
  * @DPMGR_BUF_DRAINING: freed, and not yet scrubbed and put back
  *
  * LIVE is left by cmpxchg, so that of two who give up a handle one is told.
- * PENDING is left under the client's lock.
+ * PENDING, ORPHANED and LEAKED are left under the client's lock or, while it is
+ * absent, under the manager's.
  */
 enum dpmgr_buf_state {
 	DPMGR_BUF_UNUSED,
@@ -38,15 +44,18 @@ enum dpmgr_buf_state {
 	DPMGR_BUF_LIVE,
 	DPMGR_BUF_PARKED,
 	DPMGR_BUF_PENDING,
+	DPMGR_BUF_ORPHANED,
+	DPMGR_BUF_LEAKED,
 	DPMGR_BUF_DRAINING,
 };
 
 /**
  * struct dpmgr_buf - a run of pages that a client holds
  * @node: on the client's @bufs or @leaving (its @buf_lock)
- * @link: on the client's @pending (its @buf_lock), or in a stock
+ * @link: on its tag's @pending or the client's @kept (its @buf_lock), or in a
+ *	stock
  * @refs: the handle's, while it is not given up, and one for each user mapping
- * @draining: after the last of them: on the manager's list of that name
+ * @draining: after the last of them: on the manager's @draining or @held
  * @client: whose it is
  * @tag: for whom it is
  * @vaddr: where the CPU finds it, while live
@@ -82,15 +91,21 @@ struct dpmgr_buf {
 	u16 state;
 };
 
-static_assert(sizeof(struct dpmgr_buf) <= DPMGR_STOCK_OBJECT_SIZE);
+/* A cache line. */
+static_assert(sizeof(struct dpmgr_buf) <= 64);
 
 /**
  * struct dpmgr_tag - a tag, once per client that uses it
  * @link: in stock
  * @node: in the client's @tags
  * @nr_bufs: buffers that have it
- * @saved_at: where the generation being written holds it; servicing's
+ * @saved_at: where the generation being written holds it, or DPMGR_NOT_SAVED if it
+ *	came later; the save's
+ * @pending: buffers to retrieve, in the order they come in
+ * @pending_link: in the client's @pending_tags if there are any
  * @name: ended by a NUL
+ *
+ * All but @saved_at under the client's @buf_lock.
  */
 struct dpmgr_tag {
 	union {
@@ -99,13 +114,16 @@ struct dpmgr_tag {
 	};
 	u32 nr_bufs;
 	u32 saved_at;
+	struct list_head pending;
+	struct list_head pending_link;
 	char name[DPMGR_TAG_MAX + 1];
 };
 
-static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
+#define DPMGR_NOT_SAVED	U32_MAX
 
 /**
  * struct dpmgr_client - a name under which buffers are held
+ * @kobj: its lifetime, and its directory in sysfs
  * @mgr: its manager
  * @node: in @mgr's clients, by @name
  * @name: ended by a NUL
@@ -114,33 +132,52 @@ static_assert(sizeof(struct dpmgr_tag) <= DPMGR_STOCK_OBJECT_SIZE);
  * @vtl0_mask: what VTL0 may do with its buffers; 0 if they aren't opened
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
+ * @identity: of the device that it was last live with. @mgr's lock
+ * @owner: of @freeze and @thaw
+ * @freeze: as asked for
+ * @thaw: as asked for
+ * @holds_module: it holds the manager's module. @mgr's lock
  * @backing: where buffers come from
  * @node_id: preferred NUMA node
  * @end_pfn: the device reaches pages below this one
  * @max_pages: no buffer can be longer
  * @quota: most pages that it may hold
  * @rcu: to free it
- * @lock: orders retrieve, finish and destroy
+ * @keepalive: its device is to be kept for the next kernel. Written under @buf_lock
+ * @frozen: its runs come and go no more. Written under @mgr's lock and drain_lock;
+ *	read under either or in an RCU read section
+ * @freezing: @keepalive can't be changed any more. @buf_lock
+ * @refused: it did not freeze: its buffers are saved as orphaned. @mgr's
+ *	servicing_lock
+ * @state: the driver's, @state_len bytes; NULL if there is none. @mgr's lock
+ * @state_len: bytes
+ * @state_is_old: @state is what an earlier kernel's driver left
+ * @lock: orders retrieve, finish, destroy and the callbacks
  * @finished: nothing can be retrieved any more. @lock
- * @saved_name: where the generation being written holds @name; servicing's
- * @saved_index: in the generation being written; servicing's
+ * @saved_name: where the generation being written holds @name; the save's
+ * @saved_bus: where it holds the name of @identity's bus; the save's
+ * @saved_address: where it holds that of its address; the save's
+ * @saved_index: in the generation being written; the save's
  * @buf_lock: protects all below. Taken in any context; inside it the stocks'
  *	locks and those of queueing work
  * @bufs: live, parked and draining buffers
- * @pending: buffers to retrieve, in the order they come in
+ * @pending_tags: tags of buffers to retrieve
+ * @kept: orphaned and leaked buffers
  * @leaving: draining buffers of a client that is being destroyed
  * @tags: struct dpmgr_tag by name
  * @idle_tag: the one of them that was the last to lose its last buffer; it may
  *	have got another since
  * @nr_pages: pages that it holds, in any state
  * @nr_pages_max: the most that @nr_pages has ever been
- * @nr_bufs: length of all three lists
- * @nr_pending: length of @pending
+ * @nr_bufs: all buffers
+ * @nr_pending: buffers to retrieve
+ * @nr_kept: length of @kept
  *
- * An absent client exists as long as it has buffers: pending ones, or such as
- * user space still maps.
+ * An absent client exists as long as it has buffers, pending, kept, or still
+ * mapped by user space; or a driver's state.
  */
 struct dpmgr_client {
+	struct kobject kobj;
 	struct dpmgr *mgr;
 	struct rb_node node;
 	char name[DPMGR_NAME_MAX + 1];
@@ -149,6 +186,11 @@ struct dpmgr_client {
 	u32 vtl0_mask;
 	bool persistent;
 	struct device *dev;
+	struct dpmgr_identity identity;
+	struct module *owner;
+	int (*freeze)(struct dpmgr_client *client);
+	void (*thaw)(struct dpmgr_client *client);
+	bool holds_module;
 	struct dpmgr_backing backing;
 	int node_id;
 	u64 end_pfn;
@@ -156,14 +198,25 @@ struct dpmgr_client {
 	u64 quota;
 	struct rcu_head rcu;
 
+	bool keepalive;
+	bool frozen;
+	bool freezing;
+	bool refused;
+	void *state;
+	u32 state_len;
+	bool state_is_old;
+
 	struct mutex lock;	/* see above */
 	bool finished;
 	u32 saved_name;
+	u32 saved_bus;
+	u32 saved_address;
 	u32 saved_index;
 
 	raw_spinlock_t buf_lock;
 	struct hlist_head bufs;
-	struct list_head pending;
+	struct list_head pending_tags;
+	struct list_head kept;
 	struct hlist_head leaving;
 	struct rb_root tags;
 	struct dpmgr_tag *idle_tag;
@@ -171,16 +224,49 @@ struct dpmgr_client {
 	u64 nr_pages_max;
 	u32 nr_bufs;
 	u32 nr_pending;
+	u32 nr_kept;
+};
+
+/**
+ * struct dpmgr_client_saved - what a generation says about a client
+ * @name: legal
+ * @visibility: there is such a pool
+ * @lower_vtl: as it was asked for
+ * @vtl0_mask: 0 if its buffers are not opened to VTL0
+ * @identity: of its device
+ * @state: the driver's
+ * @state_len: bytes
+ */
+struct dpmgr_client_saved {
+	const char *name;
+	enum dpmgr_visibility visibility;
+	enum dpmgr_lower_vtl lower_vtl;
+	u32 vtl0_mask;
+	struct dpmgr_identity identity;
+	const void *state;
+	u32 state_len;
 };
 
 /* client.c */
-struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr, const char *name,
-					  enum dpmgr_visibility visibility,
-					  enum dpmgr_lower_vtl lower_vtl,
-					  u32 vtl0_mask);
+struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
+					  const struct dpmgr_client_saved *saved);
+struct dpmgr_client *dpmgr_client_next(struct dpmgr *mgr, const char *name);
 void dpmgr_clients_prune(struct dpmgr *mgr);
 void dpmgr_clients_forget(struct dpmgr *mgr);
-void dpmgr_clients_freeze(struct dpmgr *mgr);
+void dpmgr_client_hold_module(struct dpmgr_client *client, bool hold);
+void dpmgr_client_set_frozen(struct dpmgr_client *client, bool frozen);
+
+static inline struct dpmgr_client *dpmgr_client_at(struct rb_node *node)
+{
+	return rb_entry(node, struct dpmgr_client, node);
+}
+
+/* retrieve.c */
+bool dpmgr_client_leak_some(struct dpmgr_client *client);
+bool dpmgr_client_free_some(struct dpmgr_client *client, bool kept);
+int dpmgr_client_restore_state(struct dpmgr_client *client, const void *data,
+			       u32 len);
+void dpmgr_client_drop_state(struct dpmgr_client *client);
 
 /* handle.c */
 struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
@@ -191,7 +277,11 @@ void dpmgr_handle_discard(struct dpmgr_buf *buf);
 void dpmgr_handle_detach(struct dpmgr_buf *buf, u32 vtl0_mask);
 void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf,
 			 bool persistent);
+struct dpmgr_tag *dpmgr_tag_look(struct dpmgr_client *client, const char *name);
 void dpmgr_tag_drop_idle(struct dpmgr_client *client);
+void dpmgr_buf_pend(struct dpmgr_buf *buf, bool first);
+void dpmgr_buf_keep_out(struct dpmgr_buf *buf, enum dpmgr_buf_state state);
+void dpmgr_buf_unlist(struct dpmgr_buf *buf);
 void *dpmgr_handle_vaddr(const struct dpmgr_buf *buf);
 bool dpmgr_buf_give_up(struct dpmgr_buf *buf, enum dpmgr_buf_state from,
 		       enum dpmgr_buf_state to, unsigned long by);
@@ -205,15 +295,19 @@ const char *dpmgr_buf_state_name(enum dpmgr_buf_state state);
 
 /* buffer.c */
 int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
-		      u16 slack, const char *tag);
+		      u16 slack, const char *tag, enum dpmgr_buf_state state);
 void dpmgr_buf_release(struct dpmgr_buf *buf);
 void dpmgr_drain(struct dpmgr *mgr);
+void dpmgr_drain_held(struct dpmgr *mgr);
 void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp);
 void dpmgr_drain_work(struct work_struct *work);
 
+/* Room in the state region for a client without buffers and driver state. */
 static inline u64 dpmgr_client_state_bytes(const char *name)
 {
-	return sizeof(struct dpmgr_abi_client) + strlen(name) + 1;
+	return sizeof(struct dpmgr_abi_client) + strlen(name) + 1 +
+	       sizeof(struct dpmgr_abi_device) + DPMGR_ABI_BUS_MAX + 1 +
+	       DPMGR_ABI_ADDRESS_MAX + 1;
 }
 
 #endif /* DPMGR_CLIENT_H */

@@ -63,15 +63,16 @@ static int clients_show(struct seq_file *m, void *unused)
 	struct dpmgr *mgr = m->private;
 	struct rb_node *node;
 
-	seq_printf(m, "%-7s %-10s %-9s %-10s %-7s %10s %10s %8s %8s %-20s %s\n",
-		   "state", "visibility", "lower_vtl", "persistent", "backing",
-		   "pages", "pages_max", "buffers", "pending", "device",
-		   "client");
+	seq_printf(m, "%-7s %-10s %-9s %-10s %-9s %-7s %10s %10s %8s %8s %8s %12s %-28s %s\n",
+		   "state", "visibility", "lower_vtl", "persistent", "keepalive",
+		   "backing", "pages", "pages_max", "buffers", "pending",
+		   "kept_out", "driver_state", "device", "client");
 	guard(mutex)(&mgr->lock);
 	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
 		struct dpmgr_client *client =
 			rb_entry(node, struct dpmgr_client, node);
-		u32 nr_bufs, nr_pending;
+		char device[sizeof(client->identity) + 1];
+		u32 nr_bufs, nr_pending, nr_kept;
 		u64 nr_pages, nr_pages_max;
 
 		scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
@@ -79,16 +80,20 @@ static int clients_show(struct seq_file *m, void *unused)
 			nr_pages_max = client->nr_pages_max;
 			nr_bufs = client->nr_bufs;
 			nr_pending = client->nr_pending;
+			nr_kept = client->nr_kept;
 		}
-		seq_printf(m, "%-7s %-10s %-9s %-10s %-7s %10llu %10llu %8u %8u %-20s %s\n",
+		snprintf(device, sizeof(device), "%s/%s", client->identity.bus,
+			 client->identity.address);
+		seq_printf(m, "%-7s %-10s %-9s %-10s %-9s %-7s %10llu %10llu %8u %8u %8u %12u %-28s %s\n",
+			   client->frozen ? "frozen" :
 			   client->dev ? "live" : "absent",
 			   dpmgr_visibility_name(client->visibility),
 			   client->lower_vtl == DPMGR_LOWER_VTL_VTL0 ? "vtl0" : "any",
 			   client->persistent ? "yes" : "no",
+			   dpmgr_client_keepalive(client) ? "on" : "off",
 			   client->backing.pool ? "pool" : "locked",
-			   nr_pages, nr_pages_max, nr_bufs, nr_pending,
-			   client->dev ? dev_name(client->dev) : "-",
-			   client->name);
+			   nr_pages, nr_pages_max, nr_bufs, nr_pending, nr_kept,
+			   client->state_len, device, client->name);
 	}
 	return 0;
 }
@@ -224,6 +229,7 @@ static int state_show(struct seq_file *m, void *unused)
 		[DPMGR_REGION_NEVER_WRITTEN] = "never written",
 		[DPMGR_REGION_SPENT] = "spent",
 		[DPMGR_REGION_GOOD] = "restored",
+		[DPMGR_REGION_DAMAGED] = "damaged",
 	};
 	struct dpmgr *mgr = m->private;
 	const struct dpmgr_region *region = mgr->region;
@@ -236,14 +242,17 @@ static int state_show(struct seq_file *m, void *unused)
 	guard(mutex)(&mgr->lock);
 	seq_printf(m, "%-22s %#018llx\n", "start", region->mapping.range.start);
 	seq_printf(m, "%-22s %llu\n", "bytes", region->mapping.range.size);
-	seq_printf(m, "%-22s %s\n", "found", found[region->found.status]);
+	seq_printf(m, "%-22s %s%s\n", "found", found[region->found.status],
+		   region->restore == DPMGR_RESTORE_DISCARD ? ", discarded" : "");
 	seq_printf(m, "%-22s %u\n", "found_generation", region->found.generation);
 	seq_printf(m, "%-22s %llu\n", "restored_clients", region->nr_clients);
 	seq_printf(m, "%-22s %llu\n", "restored_buffers", region->nr_runs);
 	seq_printf(m, "%-22s %llu\n", "bytes_needed",
 		   (u64)atomic64_read(&mgr->state_used));
 	seq_printf(m, "%-22s %llu\n", "bytes_available", mgr->state_limit);
-	seq_printf(m, "%-22s %s\n", "frozen", mgr->frozen ? "yes" : "no");
+	seq_printf(m, "%-22s %llu\n", "region_bytes_needed",
+		   dpmgr_region_size_needed(mgr, atomic64_read(&mgr->state_used)));
+	seq_printf(m, "%-22s %s\n", "phase", dpmgr_phase_name(mgr->phase));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(state);

@@ -17,8 +17,10 @@
 #include "stock.h"
 
 struct dentry;
+struct kobject;
 struct dpmgr_pool;
 struct dpmgr_region;
+struct dpmgr_sysfs;
 struct dpmgr_vtl;
 struct module;
 
@@ -38,6 +40,20 @@ enum dpmgr_isolation {
 struct dpmgr_backing {
 	struct dpmgr_pool *pool;
 	bool guarded;
+};
+
+/**
+ * enum dpmgr_phase - how far servicing has come
+ * @DPMGR_NORMAL: nobody asked for it
+ * @DPMGR_PRESERVED: a trial generation was written
+ * @DPMGR_FROZEN: clients that could be are frozen
+ * @DPMGR_COMMITTED: the next load restores what is here now
+ */
+enum dpmgr_phase {
+	DPMGR_NORMAL,
+	DPMGR_PRESERVED,
+	DPMGR_FROZEN,
+	DPMGR_COMMITTED,
 };
 
 #define DPMGR_OPEN_HASH_BITS	4
@@ -83,12 +99,23 @@ struct dpmgr_vtl0 {
  * @draining: buffers freed, in any context, and not yet taken up
  * @drain_lock: serialises taking them up
  * @drain_work: takes them up
- * @frozen: runs of persistent clients come and go no more. Set once, under
- *	@lock and @drain_lock; read under either or in an RCU read section
+ * @held: those taken up while their client is frozen. @drain_lock
+ * @servicing_lock: serialises preserve, freeze, commit, unpreserve and finish;
+ *	held over the drivers' callbacks
+ * @phase: how far servicing has come. Written under @servicing_lock and @lock,
+ *	read under either
+ * @ended: persistent clients come and go no more. @lock
+ * @ending: this kernel is about to end: servicing isn't for hands any more.
+ *	@servicing_lock
+ * @all_or_nothing: a driver that refuses to freeze stops the others. Any context
+ * @keep_commits: for tests: what was committed stays so when it is called off
+ * @vtom_bit: address bit of what is shared, or DPMGR_NO_VTOM; fixed
  * @state_limit: room for a generation, bytes; 0 without a state region; fixed
  * @state_used: what the next generation needs, bytes
  * @region: the state region, or NULL
  * @debugfs: our directory
+ * @sysfs: our directory, or NULL
+ * @sysfs_clients: the clients' directories are in this one, or NULL
  */
 struct dpmgr {
 	struct module *module;
@@ -106,13 +133,23 @@ struct dpmgr {
 	struct llist_head draining;
 	struct mutex drain_lock;	/* see above */
 	struct work_struct drain_work;
-	bool frozen;
+	struct llist_node *held;
 
+	struct mutex servicing_lock;	/* see above */
+	enum dpmgr_phase phase;
+	bool ended;
+	bool ending;
+	bool all_or_nothing;
+	bool keep_commits;
+
+	int vtom_bit;
 	u64 state_limit;
 	atomic64_t state_used;
 	struct dpmgr_region *region;
 
 	struct dentry *debugfs;
+	struct dpmgr_sysfs *sysfs;
+	struct kobject *sysfs_clients;
 };
 
 #endif /* DPMGR_DPMGR_H */

@@ -201,8 +201,8 @@ int dpmgr_guard_close_pages(struct dpmgr *mgr, u64 base_pfn, u64 nr_pages)
 }
 
 /*
- * Is this a buffer that a generation says is open? One that was freed after the
- * save, too; one that was freed before it is listed as must-close.
+ * Is this a buffer that a generation says is open? One that was freed before the
+ * save, too, but held: the next load closes it.
  */
 static void look_if_it_stays(const struct dpmgr_buf *buf, void *arg)
 {
@@ -354,8 +354,8 @@ void dpmgr_guard_shutdown(struct dpmgr *mgr)
 		}
 	}
 	close_kept(mgr);
-	/* Frozen: saved, so that open buffers are for the next kernel. */
-	if (close_private_pool(mgr, mgr->frozen))
+	/* Open buffers that a generation names are for the next kernel. */
+	if (close_private_pool(mgr, mgr->phase == DPMGR_COMMITTED))
 		pr_err("pool pages stay open to VTL0\n");
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_guard_shutdown);

@@ -35,6 +35,8 @@ const char *dpmgr_buf_state_name(enum dpmgr_buf_state state)
 		[DPMGR_BUF_LIVE] = "live",
 		[DPMGR_BUF_PARKED] = "parked",
 		[DPMGR_BUF_PENDING] = "pending",
+		[DPMGR_BUF_ORPHANED] = "orphaned",
+		[DPMGR_BUF_LEAKED] = "leaked",
 		[DPMGR_BUF_DRAINING] = "draining",
 	};
 
@@ -107,12 +109,15 @@ static struct dpmgr_tag *tag_new(struct dpmgr_client *client, const char *name)
 	}
 	strscpy(tag->name, name);
 	tag->nr_bufs = 0;
+	WRITE_ONCE(tag->saved_at, DPMGR_NOT_SAVED);
+	INIT_LIST_HEAD(&tag->pending);
+	INIT_LIST_HEAD(&tag->pending_link);
 	rb_add(&tag->node, &client->tags, tag_less);
 	return tag;
 }
 
-/* The client's tag of that name; or -EINVAL, -ENAMETOOLONG, -ENOMEM, -ENOSPC. */
-static struct dpmgr_tag *tag_find(struct dpmgr_client *client, const char *name)
+/* The client's tag of that name, if it has one. Context: holding its @buf_lock. */
+struct dpmgr_tag *dpmgr_tag_look(struct dpmgr_client *client, const char *name)
 {
 	struct rb_node *node;
 
@@ -120,8 +125,15 @@ static struct dpmgr_tag *tag_find(struct dpmgr_client *client, const char *name)
 	if (client->idle_tag && !strcmp(client->idle_tag->name, name))
 		return client->idle_tag;
 	node = rb_find(name, &client->tags, compare_tag_name);
-	return node ? rb_entry(node, struct dpmgr_tag, node) :
-		      tag_new(client, name);
+	return node ? rb_entry(node, struct dpmgr_tag, node) : NULL;
+}
+
+/* The client's tag of that name; or -EINVAL, -ENAMETOOLONG, -ENOMEM, -ENOSPC. */
+static struct dpmgr_tag *tag_find(struct dpmgr_client *client, const char *name)
+{
+	struct dpmgr_tag *tag = dpmgr_tag_look(client, name);
+
+	return tag ?: tag_new(client, name);
 }
 
 /**
@@ -199,10 +211,61 @@ void *dpmgr_handle_vaddr(const struct dpmgr_buf *buf)
 }
 
 /**
+ * dpmgr_buf_pend() - leave a buffer to whoever retrieves it
+ * @buf: the buffer, on none of its client's lists
+ * @first: before all that are pending already
+ *
+ * Context: any but NMI, with the client's @buf_lock held.
+ */
+void dpmgr_buf_pend(struct dpmgr_buf *buf, bool first)
+{
+	struct dpmgr_client *client = buf->client;
+	struct dpmgr_tag *tag = buf->tag;
+
+	lockdep_assert_held(&client->buf_lock);
+	if (first) {
+		list_move(&tag->pending_link, &client->pending_tags);
+		list_add(&buf->link, &tag->pending);
+	} else {
+		if (list_empty(&tag->pending))
+			list_add_tail(&tag->pending_link, &client->pending_tags);
+		list_add_tail(&buf->link, &tag->pending);
+	}
+	client->nr_pending++;
+}
+
+/* Keep a buffer, on none of its client's lists, out of use. The same context. */
+void dpmgr_buf_keep_out(struct dpmgr_buf *buf, enum dpmgr_buf_state state)
+{
+	struct dpmgr_client *client = buf->client;
+
+	lockdep_assert_held(&client->buf_lock);
+	list_add_tail(&buf->link, &client->kept);
+	client->nr_kept++;
+	WRITE_ONCE(buf->state, state);
+}
+
+/* Undo either of them, but for the state. The same context. */
+void dpmgr_buf_unlist(struct dpmgr_buf *buf)
+{
+	struct dpmgr_client *client = buf->client;
+
+	lockdep_assert_held(&client->buf_lock);
+	list_del(&buf->link);
+	if (READ_ONCE(buf->state) != DPMGR_BUF_PENDING) {
+		client->nr_kept--;
+		return;
+	}
+	client->nr_pending--;
+	if (list_empty(&buf->tag->pending))
+		list_del_init(&buf->tag->pending_link);
+}
+
+/**
  * dpmgr_handle_attach() - a handle has its pages: it is a buffer from now on
  * @buf: the handle
  * @tag_name: its tag
- * @state: live, or pending
+ * @state: live, pending, orphaned or leaked
  *
  * Context: any but NMI.
  * Return: 0; -EDQUOT; -EINVAL or -ENAMETOOLONG for the tag's name; -ENOSPC
@@ -229,12 +292,12 @@ int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name,
 	WRITE_ONCE(client->nr_pages, client->nr_pages + nr_pages);
 	client->nr_pages_max = max(client->nr_pages_max, client->nr_pages);
 	client->nr_bufs++;
-	if (state == DPMGR_BUF_PENDING) {
-		client->nr_pending++;
-		list_add_tail(&buf->link, &client->pending);
-	} else {
+	if (likely(state == DPMGR_BUF_LIVE))
 		hlist_add_head(&buf->node, &client->bufs);
-	}
+	else if (state == DPMGR_BUF_PENDING)
+		dpmgr_buf_pend(buf, false);
+	else
+		dpmgr_buf_keep_out(buf, state);
 	WRITE_ONCE(buf->state, state);
 	return 0;
 }

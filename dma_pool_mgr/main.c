@@ -31,6 +31,7 @@
 #include "manager.h"
 #include "pool.h"
 #include "servicing.h"
+#include "sysfs.h"
 #include "vtl_choose.h"
 
 /* Ranges that one parameter may list. */
@@ -63,6 +64,14 @@ MODULE_PARM_DESC(emul_state, "With vtl=emulated: one SIZE@START where its protec
 static uint open_stock = 1024;
 module_param(open_stock, uint, 0444);
 MODULE_PARM_DESC(open_stock, "Most private pages that are kept open to VTL0 while nobody holds them, for the next who wants such; 0 for none; default 1024");
+
+static char *restore = "auto";
+module_param(restore, charp, 0444);
+MODULE_PARM_DESC(restore, "What to do with saved state: auto (default) restores it, or starts cold if there is none; require refuses to start cold; discard starts cold whatever there is, also if it is damaged: only if no device uses the memory any more");
+
+static bool test_keep_commits;
+module_param(test_keep_commits, bool, 0444);
+MODULE_PARM_DESC(test_keep_commits, "For tests: what was committed by hand is restored even though it was called off; default no");
 
 static int vtom_bit = DPMGR_NO_VTOM;
 module_param(vtom_bit, int, 0444);
@@ -228,6 +237,27 @@ static int parse_isolation(enum dpmgr_isolation *type)
 	return 0;
 }
 
+static int parse_restore(enum dpmgr_restore *what)
+{
+	static const char * const names[] = {
+		[DPMGR_RESTORE_AUTO] = "auto",
+		[DPMGR_RESTORE_REQUIRE] = "require",
+		[DPMGR_RESTORE_DISCARD] = "discard",
+	};
+	int i = match_string(names, ARRAY_SIZE(names), restore);
+
+	if (i < 0) {
+		pr_err("restore=%s: must be auto, require or discard\n", restore);
+		return -EINVAL;
+	}
+	if (i != DPMGR_RESTORE_AUTO && !state) {
+		pr_err("restore=%s: needs state=SIZE@START\n", restore);
+		return -EINVAL;
+	}
+	*what = i;
+	return 0;
+}
+
 static int parse_params(struct parsed *parsed)
 {
 	static char ** const lists[] = {
@@ -261,7 +291,8 @@ static int parse_params(struct parsed *parsed)
 		if (ret)
 			return ret;
 	}
-	ret = parse_isolation(&config.isolation);
+	ret = parse_restore(&config.restore) ?:
+	      parse_isolation(&config.isolation);
 	if (ret)
 		return ret;
 	if (vtom_bit != DPMGR_NO_VTOM &&
@@ -272,6 +303,9 @@ static int parse_params(struct parsed *parsed)
 	}
 	config.vtom_bit = vtom_bit;
 	config.open_stock_pages = open_stock;
+	config.keep_commits = test_keep_commits;
+	if (test_keep_commits)
+		pr_warn("test_keep_commits: for tests only\n");
 	return 0;
 }
 
@@ -355,6 +389,10 @@ static int __init load(void)
 	}
 	default_manager = mgr;
 	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
+	/* What was restored is spent by now: no reason to give up. */
+	ret = dpmgr_sysfs_create(mgr, KBUILD_MODNAME);
+	if (ret)
+		pr_err("no /sys/kernel/" KBUILD_MODNAME " (%pe)\n", ERR_PTR(ret));
 	return 0;
 }
 
@@ -402,6 +440,7 @@ static void __exit dpmgr_exit(void)
 	if (!default_manager)
 		return;
 	stop_watching();
+	dpmgr_sysfs_remove(default_manager);
 	dpmgr_debugfs_remove(default_manager);
 	dpmgr_destroy(default_manager);
 	dpmgr_vtl_release(&config);

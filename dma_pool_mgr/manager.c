@@ -166,13 +166,13 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 	if (ret)
 		return ret;
 	if (config->state) {
-		ret = dpmgr_servicing_open(mgr, config->mapping, config->state);
+		ret = dpmgr_restore_open(mgr, config);
 		if (ret)
 			return ret;
 	}
 	ret = create_pools(mgr, config);
 	if (!ret && mgr->region)
-		ret = dpmgr_servicing_restore(mgr);
+		ret = dpmgr_restore(mgr);
 	return ret ?: dpmgr_guard_load(mgr);
 }
 
@@ -186,7 +186,8 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
  * Context: may sleep.
  * Return: the manager; an ERR_PTR of -EINVAL or -ERANGE for a range that breaks
  * a rule, -EBUSY for one that is claimed, -ENOSPC for a state region that is too
- * small, -EBADMSG for saved state that is damaged or doesn't fit, -EOPNOTSUPP
+ * small, -EBADMSG for saved state that is damaged or doesn't fit, -ENODATA for want
+ * of any where that is required, -EOPNOTSUPP
  * for a range that this guest can't share or saved pages that are open to VTL0
  * where there is no VTL backend, -EIO for private pages that can't be closed to
  * VTL0, -ENOMEM.
@@ -203,10 +204,13 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	mgr->module = config->module;
 	mgr->isolation = config->isolation;
 	mgr->vtl = config->vtl;
+	mgr->vtom_bit = config->vtom_bit;
+	mgr->keep_commits = config->keep_commits;
+	mutex_init(&mgr->servicing_lock);
 	mutex_init(&mgr->lock);
 	mgr->clients = RB_ROOT;
-	dpmgr_stock_init(&mgr->handles);
-	dpmgr_stock_init(&mgr->tags);
+	dpmgr_stock_init(&mgr->handles, sizeof(struct dpmgr_buf));
+	dpmgr_stock_init(&mgr->tags, sizeof(struct dpmgr_tag));
 	init_llist_head(&mgr->draining);
 	mutex_init(&mgr->drain_lock);
 	INIT_WORK(&mgr->drain_work, dpmgr_drain_work);
@@ -218,7 +222,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 		return ERR_PTR(ret);
 	}
 	if (mgr->region)
-		dpmgr_servicing_seal(mgr);
+		dpmgr_restore_seal(mgr);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
 		if (mgr->pools[v])
 			dpmgr_pool_start_scrubbing(mgr->pools[v]);
@@ -241,9 +245,10 @@ void dpmgr_destroy(struct dpmgr *mgr)
 	dpmgr_clients_forget(mgr);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
 		dpmgr_pool_destroy(mgr->pools[v]);
-	dpmgr_servicing_close(mgr);
+	dpmgr_restore_close(mgr);
 	mutex_destroy(&mgr->drain_lock);
 	mutex_destroy(&mgr->lock);
+	mutex_destroy(&mgr->servicing_lock);
 	kfree(mgr);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_destroy);

@@ -9,6 +9,18 @@
 #include "mapping.h"
 
 /**
+ * enum dpmgr_restore - what to do with what the state region holds
+ * @DPMGR_RESTORE_AUTO: restore it; start cold if there is nothing to restore
+ * @DPMGR_RESTORE_REQUIRE: restore it, or refuse
+ * @DPMGR_RESTORE_DISCARD: start cold, whatever it is: no device writes any more
+ */
+enum dpmgr_restore {
+	DPMGR_RESTORE_AUTO,
+	DPMGR_RESTORE_REQUIRE,
+	DPMGR_RESTORE_DISCARD,
+};
+
+/**
  * struct dpmgr_config - what a manager is made of
  * @module: see struct dpmgr
  * @mapping: where ranges come from
@@ -22,6 +34,8 @@
  *	them
  * @isolation: see struct dpmgr
  * @vtom_bit: address bit of what is shared; DPMGR_NO_VTOM if there is none
+ * @restore: what to do with what the state region holds
+ * @keep_commits: see struct dpmgr
  */
 struct dpmgr_config {
 	struct module *module;
@@ -34,6 +48,8 @@ struct dpmgr_config {
 	u32 open_stock_pages;
 	enum dpmgr_isolation isolation;
 	int vtom_bit;
+	enum dpmgr_restore restore;
+	bool keep_commits;
 };
 
 int dpmgr_config_check(const struct dpmgr_config *config);

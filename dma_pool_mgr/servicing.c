@@ -1,586 +1,683 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What outlives the kernel: every run of every persistent client, saved at
- * kexec and restored at load.
+ * Servicing: how what is here now comes to be what the next kernel restores, or the
+ * next version of this module.
  *
- * Only a kexec keeps devices alive, so only then is a generation committed. A
- * load spends what it restores, as its last step before pages are handed out: a
- * generation is used once, and any other way down leaves only what is spent.
+ *	normal ──preserve──► preserved ──freeze──► frozen ──commit──► committed
+ *	   ▲                     │                   │                   │
+ *	   └─────────────────────┴────unpreserve─────┴───────────────────┘
  *
- * A load that meets a damaged region refuses. So does one after a save that
- * failed: the save poisons the region, because a cold start could hand out pages
- * that devices still write.
+ * Each step may be taken by hand, and from any state before it. A kexec takes all that
+ * are left, in our reboot notifiers, and can't be called off. Only a commit counts: any
+ * other way down, and a commit that was called off, leave only what is spent.
  *
- * That a save fails for want of room does not happen: what a generation needs
- * was charged when each client, tag and run came to be. That it does not take
- * place can: a reboot notifier may stop the others. So the first notifier poisons
- * the region, and the last one saves.
+ * A save that does not take place must not look like nothing to save: the next kernel
+ * would start cold and hand out pages that devices write. Another reboot notifier may
+ * stop the chain, and the kexec goes on. So our first one poisons the region, and the
+ * last one saves.
  *
- * Locking: see struct dpmgr_region.
+ * Clients are frozen one by one, by their drivers' callbacks. A callback is called with
+ * its device's lock, which keeps that from being unbound, and its client's, which keeps
+ * that from being destroyed; and with the servicing_lock, which no driver's call takes
+ * but those of the manager's. A driver that can't be frozen doesn't stop the others: it
+ * works on to the end, and its buffers are saved as orphaned.
+ *
+ * Locking, from the outside: servicing_lock, the device's lock, the client's lock, the
+ * manager's lock.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cleanup.h>
+#include <linux/delay.h>
+#include <linux/device.h>
 #include <linux/err.h>
+#include <linux/export.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/pfn.h>
+#include <linux/module.h>
 #include <linux/printk.h>
+#include <linux/rcupdate.h>
 #include <linux/reboot.h>
-#include <linux/slab.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #include "client.h"
 #include "core/export.h"
 #include "guard.h"
-#include "pool.h"
 #include "servicing.h"
 
-#define NOT_SAVED	U32_MAX
+/* At a kexec: how long to wait for a device that is being bound or unbound. */
+#define DEVICE_LOCK_TRIES	100
+#define DEVICE_LOCK_MS		10
 
-/* Section headers and their padding, whatever they hold. */
-#define SECTIONS_OVERHEAD	\
-	(5 * (sizeof(struct dpmgr_abi_section) + sizeof(u64)))
+const char *dpmgr_phase_name(enum dpmgr_phase phase)
+{
+	static const char * const names[] = {
+		[DPMGR_NORMAL] = "normal",
+		[DPMGR_PRESERVED] = "preserved",
+		[DPMGR_FROZEN] = "frozen",
+		[DPMGR_COMMITTED] = "committed",
+	};
 
-/**
- * dpmgr_servicing_open() - claim and map the state region and look at it
- * @mgr: the manager, being created
- * @ops: where the region comes from
- * @range: the region, checked
- *
- * Context: may sleep. Writes nothing to the region.
- * Return: 0; -ENOSPC if it is too small; -EBADMSG if it is damaged; what
- * @ops->map gives; -ENOMEM. The log says why.
+	return names[phase];
+}
+
+static void set_phase(struct dpmgr *mgr, enum dpmgr_phase phase)
+{
+	lockdep_assert_held(&mgr->servicing_lock);
+	guard(mutex)(&mgr->lock);
+	mgr->phase = phase;
+}
+
+/*
+ * Walk persistent clients, pinned one at a time, while others come and go. @name is of
+ * the last one, "" before the first.
  */
-int dpmgr_servicing_open(struct dpmgr *mgr, const struct dpmgr_mapping_ops *ops,
-			 const struct dpmgr_range *range)
-{
-	struct dpmgr_region *region;
-	const char *rule;
-	int ret;
-
-	if (range->size < DPMGR_REGION_MIN) {
-		pr_err("state=%.*s: the state region needs at least %zu bytes\n",
-		       range->text_len, range->text, DPMGR_REGION_MIN);
-		return -ENOSPC;
-	}
-	region = kzalloc(sizeof(*region), GFP_KERNEL);
-	if (!region)
-		return -ENOMEM;
-	region->ops = ops;
-	region->mapping.range = *range;
-	region->mapping.label = "dma_pool_mgr state";
-	ret = ops->map(&region->mapping, &rule);
-	if (ret) {
-		pr_err("state=%.*s: %s\n", range->text_len, range->text, rule);
-		kfree(region);
-		return ret;
-	}
-	mgr->region = region;
-
-	dpmgr_region_inspect(region->mapping.vaddr, range->size, PAGE_SIZE,
-			     &region->found);
-	region->generation = region->found.generation;
-	switch (region->found.status) {
-	case DPMGR_REGION_NEVER_WRITTEN:
-		pr_info("the state region was never written: cold start\n");
-		return 0;
-	case DPMGR_REGION_SPENT:
-		pr_info("the state region's generation %u is spent: cold start\n",
-			region->generation);
-		return 0;
-	case DPMGR_REGION_GOOD:
-		region->next_slot = !region->found.slot;
-		return 0;
-	case DPMGR_REGION_DAMAGED:
-		break;
-	}
-	pr_err("state=%.*s: damaged: %s; devices may still be writing to pages that can't be named, so nothing is handed out\n",
-	       range->text_len, range->text, region->found.why);
-	return -EBADMSG;
-}
-
-/**
- * dpmgr_servicing_close() - unmap and release the state region
- * @mgr: the manager
- *
- * Context: may sleep. Writes nothing to the region.
- */
-void dpmgr_servicing_close(struct dpmgr *mgr)
-{
-	struct dpmgr_region *region = mgr->region;
-
-	if (!region)
-		return;
-	region->ops->unmap(&region->mapping);
-	kfree(region);
-	mgr->region = NULL;
-}
-
-/* The lowest range at or above @pfn that survives a kexec, in any pool. */
-static struct dpmgr_pool *next_range(const struct dpmgr *mgr, u64 pfn,
-				     struct dpmgr_page_range_info *info)
-{
-	struct dpmgr_pool *found = NULL;
-	unsigned int v, i;
-
-	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
-		struct dpmgr_pool *pool = mgr->pools[v];
-
-		for (i = 0; pool && i < pool->pages.nr_ranges; i++) {
-			struct dpmgr_page_range_info candidate;
-
-			dpmgr_pages_info(&pool->pages, i, &candidate);
-			if (!candidate.persistent || candidate.base_pfn < pfn ||
-			    (found && candidate.base_pfn > info->base_pfn))
-				continue;
-			found = pool;
-			*info = candidate;
-		}
-	}
-	return found;
-}
-
-static void set_limit(struct dpmgr *mgr)
-{
-	struct dpmgr_page_range_info info;
-	u64 room, pfn = 0;
-
-	room = dpmgr_region_payload_max(mgr->region->mapping.range.size) -
-	       SECTIONS_OVERHEAD;
-	for (; next_range(mgr, pfn, &info); pfn = info.base_pfn + info.nr_pages)
-		room -= min_t(u64, room, sizeof(struct dpmgr_abi_range));
-	mgr->state_limit = room;
-}
-
-static int restore_run(struct dpmgr_client *client,
-		       const struct dpmgr_abi_run *run, const char *tag)
-{
-	u64 base_pfn = le64_to_cpu(run->base_pfn);
-	u32 nr_pages = le32_to_cpu(run->nr_pages);
-	int ret;
-
-	ret = dpmgr_buf_restore(client, base_pfn, nr_pages,
-				le16_to_cpu(run->slack), tag);
-	if (ret)
-		pr_err("saved buffer \"%s\" of client \"%s\", %u pages at %#llx: %s (%pe)\n",
-		       tag, client->name, nr_pages, PFN_PHYS(base_pfn),
-		       ret == -EBADMSG ?
-		       "outside the pool it came from; load with the ranges it was saved with" :
-		       "could not be restored", ERR_PTR(ret));
-	return ret;
-}
-
-static struct dpmgr_client *restore_client(struct dpmgr *mgr,
-					   const struct dpmgr_abi_client *saved,
-					   const char *name)
+static struct dpmgr_client *next_client(struct dpmgr *mgr, char *name)
 {
 	struct dpmgr_client *client;
 
-	if (!mgr->pools[saved->visibility]) {
-		pr_err("saved client \"%s\" has buffers in the %s pool, which was not given\n",
-		       name, dpmgr_visibility_name(saved->visibility));
-		return ERR_PTR(-EBADMSG);
-	}
-	client = dpmgr_client_restore(mgr, name, saved->visibility,
-				      saved->lower_vtl, saved->vtl0_mask);
-	if (IS_ERR(client))
-		pr_err("saved client \"%s\" could not be restored (%pe)\n",
-		       name, client);
+	guard(mutex)(&mgr->lock);
+	do {
+		client = dpmgr_client_next(mgr, name);
+		if (!client)
+			return NULL;
+		strscpy(name, client->name, DPMGR_NAME_MAX + 1);
+	} while (!client->persistent);
+	kobject_get(&client->kobj);
 	return client;
 }
 
-/* Saved pages that are open to VTL0 need somebody who can close them. */
-static int check_vtl(const struct dpmgr *mgr, const struct dpmgr_state *state)
+static void unpin(struct dpmgr_client *client)
 {
-	bool is_open = state->nr_pages;
-	u64 i;
-
-	for (i = 0; i < state->nr_clients; i++)
-		is_open |= state->clients[i].vtl0_mask;
-	if (!is_open || mgr->vtl)
-		return 0;
-	pr_err("saved pages are open to VTL0 and there is no VTL backend to close them; see vtl=\n");
-	return -EOPNOTSUPP;
+	kobject_put(&client->kobj);
 }
 
-/* Pages that nobody holds. Those to close may be of a pool that is gone. */
-static int restore_pages(struct dpmgr *mgr, const struct dpmgr_abi_pages *saved)
+#define for_each_persistent(client, mgr, name)				\
+	for ((name)[0] = 0; ((client) = next_client(mgr, name)); unpin(client))
+
+/* What can't be kept is not to be taken up: nor is its driver's state. */
+static void refuse(struct dpmgr_client *client, const char *why, int err)
 {
-	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
-	struct dpmgr_page_run run = {
-		.base_pfn = le64_to_cpu(saved->base_pfn),
-		.nr_pages = le64_to_cpu(saved->nr_pages),
-		.owner = mgr,
+	client->refused = true;
+	pr_warn("client \"%s\" is not kept: %s (%pe); its buffers will be orphaned\n",
+		client->name, why, ERR_PTR(err));
+}
+
+/*
+ * At a kexec we are in a notifier chain, which its holder may wait for: not for ever,
+ * then.
+ */
+static bool lock_device(struct device *dev, bool at_kexec)
+{
+	unsigned int tries;
+
+	if (!at_kexec) {
+		device_lock(dev);
+		return true;
+	}
+	for (tries = 0; tries < DEVICE_LOCK_TRIES; tries++) {
+		if (device_trylock(dev))
+			return true;
+		msleep(DEVICE_LOCK_MS);
+	}
+	return false;
+}
+
+/* What a client is asked to do when it is frozen or thawed. */
+struct turn {
+	struct module *owner;
+	int (*freeze)(struct dpmgr_client *client);
+	void (*thaw)(struct dpmgr_client *client);
+};
+
+/* Whether the client is still live with that device. */
+static bool get_turn(struct dpmgr_client *client, const struct device *dev,
+		     struct turn *turn)
+{
+	guard(mutex)(&client->mgr->lock);
+	*turn = (struct turn){
+		.owner = client->owner,
+		.freeze = client->freeze,
+		.thaw = client->thaw,
 	};
-
-	if (saved->state == DPMGR_ABI_MUST_CLOSE)
-		return dpmgr_guard_close_pages(mgr, run.base_pfn,
-					       le64_to_cpu(saved->nr_pages));
-	if (!pool || run.nr_pages != le64_to_cpu(saved->nr_pages) ||
-	    dpmgr_pages_claim(&pool->pages, run.base_pfn, run.nr_pages, mgr)) {
-		pr_err("%llu quarantined pages at %#llx: outside the pool they are of; load with the ranges it was saved with\n",
-		       le64_to_cpu(saved->nr_pages), PFN_PHYS(run.base_pfn));
-		return -EBADMSG;
-	}
-	return dpmgr_pages_quarantine(&pool->pages, &run, run.base_pfn,
-				      run.nr_pages);
+	return client->dev == dev;
 }
 
-static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
+/* From here on its keepalive stays as it is. */
+static bool latch_keepalive(struct dpmgr_client *client)
 {
-	struct dpmgr_client **clients;
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	client->freezing = client->keepalive;
+	return client->keepalive;
+}
+
+static void unlatch_keepalive(struct dpmgr_client *client)
+{
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	client->freezing = false;
+}
+
+static void freeze_live(struct dpmgr_client *client, const struct device *dev)
+{
+	struct turn turn;
 	int ret;
-	u64 i;
 
-	ret = check_vtl(mgr, state);
-	if (ret)
-		return ret;
-	clients = kvcalloc(state->nr_clients, sizeof(*clients), GFP_KERNEL);
-	if (!clients)
-		return -ENOMEM;
-	for (i = 0; i < state->nr_clients && !ret; i++) {
-		const struct dpmgr_abi_client *saved = &state->clients[i];
-
-		clients[i] = restore_client(mgr, saved, state->strings +
-					    le32_to_cpu(saved->name));
-		ret = PTR_ERR_OR_ZERO(clients[i]);
+	lockdep_assert_held(&client->lock);
+	if (!get_turn(client, dev, &turn) || client->frozen)
+		return;
+	if (!latch_keepalive(client)) {
+		refuse(client, "its keepalive is off", -ECANCELED);
+		return;
 	}
-	for (i = 0; i < state->nr_runs && !ret; i++) {
-		const struct dpmgr_abi_run *run = &state->runs[i];
-
-		ret = restore_run(clients[le32_to_cpu(run->client)], run,
-				  state->strings + le32_to_cpu(run->tag));
+	client->refused = false;
+	if (turn.freeze) {
+		if (!try_module_get(turn.owner)) {
+			unlatch_keepalive(client);
+			refuse(client, "its driver is being unloaded", -ENODEV);
+			return;
+		}
+		ret = turn.freeze(client);
+		module_put(turn.owner);
+		if (ret) {
+			unlatch_keepalive(client);
+			refuse(client, "its driver refused", ret);
+			return;
+		}
 	}
-	for (i = 0; i < state->nr_pages && !ret; i++)
-		ret = restore_pages(mgr, &state->pages[i]);
-	kvfree(clients);
-	/* Some may have freed their last buffer just before it was saved. */
-	if (!ret)
-		dpmgr_clients_prune(mgr);
-	return ret;
+	guard(mutex)(&client->mgr->lock);
+	dpmgr_client_set_frozen(client, true);
 }
 
-static int read_and_restore(struct dpmgr *mgr, void *payload)
+static void thaw_live(struct dpmgr_client *client, const struct device *dev)
 {
-	struct dpmgr_region *region = mgr->region;
+	struct dpmgr *mgr = client->mgr;
+	struct turn turn;
+	bool was_frozen;
+
+	lockdep_assert_held(&client->lock);
+	client->refused = false;
+	scoped_guard(mutex, &mgr->lock) {
+		was_frozen = client->frozen;
+		/* What was handed over is no longer so. */
+		if (was_frozen && !client->state_is_old)
+			dpmgr_client_drop_state(client);
+		dpmgr_client_set_frozen(client, false);
+	}
+	if (!was_frozen || !get_turn(client, dev, &turn) || !turn.thaw)
+		return;
+	if (!try_module_get(turn.owner))
+		return;
+	turn.thaw(client);
+	module_put(turn.owner);
+}
+
+/* Freeze or thaw one client, pinned, whether it is live or absent. */
+static void turn_client(struct dpmgr_client *client, bool at_kexec,
+			void (*turn)(struct dpmgr_client *client,
+				     const struct device *dev))
+{
+	struct device *dev;
+
+	scoped_guard(mutex, &client->mgr->lock)
+		dev = get_device(client->dev);
+	if (dev && !lock_device(dev, at_kexec)) {
+		refuse(client, "its driver is being bound or unbound", -EBUSY);
+	} else {
+		scoped_guard(mutex, &client->lock)
+			turn(client, dev);
+		if (dev)
+			device_unlock(dev);
+	}
+	put_device(dev);
+}
+
+/* Only the live ones have anything to say to it. */
+static void freeze_one(struct dpmgr_client *client, const struct device *dev)
+{
+	if (dev)
+		freeze_live(client, dev);
+}
+
+static void thaw_all(struct dpmgr *mgr, bool at_kexec)
+{
+	char name[DPMGR_NAME_MAX + 1];
+	struct dpmgr_client *client;
+
+	for_each_persistent(client, mgr, name)
+		turn_client(client, at_kexec, thaw_live);
+}
+
+/* Freeze all that can be. Whether one can't, and that was to stop the others. */
+static bool freeze_all(struct dpmgr *mgr, bool at_kexec)
+{
+	char name[DPMGR_NAME_MAX + 1];
+	struct dpmgr_client *client;
+	unsigned int nr_refused = 0;
+
+	for_each_persistent(client, mgr, name) {
+		turn_client(client, at_kexec, freeze_one);
+		nr_refused += client->refused;
+	}
+	if (!nr_refused || !READ_ONCE(mgr->all_or_nothing))
+		return false;
+	pr_err("%u clients can't be kept, and it is to be all or nothing\n",
+	       nr_refused);
+	thaw_all(mgr, at_kexec);
+	return true;
+}
+
+/* No allocation that began before a client was frozen goes on after this. */
+static void wait_for_allocations(struct dpmgr *mgr)
+{
+	synchronize_rcu();
+	dpmgr_guard_wait(mgr);
+}
+
+/* Everybody's runs come and go no more. */
+static void freeze_rest(struct dpmgr *mgr, bool nobody_is_kept)
+{
+	char name[DPMGR_NAME_MAX + 1];
+	struct dpmgr_client *client;
+
+	dpmgr_drain(mgr);
+	for_each_persistent(client, mgr, name) {
+		guard(mutex)(&mgr->lock);
+		if (nobody_is_kept && client->dev)
+			client->refused = true;
+		dpmgr_client_set_frozen(client, true);
+	}
+	wait_for_allocations(mgr);
+	dpmgr_open_stock_flush(mgr);
+}
+
+/* Persistent clients may be created, or not. */
+static void set_ended(struct dpmgr *mgr, bool ended)
+{
+	guard(mutex)(&mgr->lock);
+	mgr->ended = ended;
+}
+
+/* Read back what was written, as the next load will. */
+static int verify(const struct dpmgr_region *region, u32 generation, size_t len)
+{
+	struct dpmgr_region_info info;
 	struct dpmgr_state state;
 	const char *why;
-	int ret;
+	void *payload;
 
-	why = dpmgr_region_read(region->mapping.vaddr, PAGE_SIZE,
-				&region->found, payload);
+	payload = vmalloc(len);
+	if (!payload)
+		return -ENOMEM;
+	dpmgr_region_inspect(region->mapping.vaddr, region->mapping.range.size,
+			     PAGE_SIZE, &info);
+	info.generation = generation;
+	info.slot = region->next_slot;
+	info.payload_len = len;
+	why = dpmgr_region_read(region->mapping.vaddr, PAGE_SIZE, &info, payload);
 	if (!why)
-		dpmgr_state_decode(payload, region->found.payload_len,
-				   PAGE_SIZE, &state, &why);
-	if (why) {
-		pr_err("state=%.*s: damaged: %s; devices may still be writing to pages that can't be named, so nothing is handed out\n",
-		       region->mapping.range.text_len,
-		       region->mapping.range.text, why);
-		return -EBADMSG;
-	}
-
-	ret = restore_all(mgr, &state);
-	if (ret)
-		return ret;
-	region->nr_clients = state.nr_clients;
-	region->nr_runs = state.nr_runs;
-	pr_info("restored generation %u: %llu buffers of %llu clients\n",
-		region->generation, region->nr_runs, region->nr_clients);
-	return 0;
+		dpmgr_state_decode(payload, len, PAGE_SIZE, &state, &why);
+	vfree(payload);
+	if (!why)
+		return 0;
+	pr_err("what was written to the state region can't be read back: %s\n", why);
+	return -EIO;
 }
 
-/**
- * dpmgr_servicing_restore() - make what the region holds pending
- * @mgr: the manager, being created, with its pools and an open region
- *
- * Context: may sleep. Writes nothing to the region or the pools.
- * Return: 0; -EBADMSG if the saved state is damaged or doesn't fit the pools;
- * -ENOSPC; -ENOMEM. After a failure the manager must be destroyed. The log says
- * why.
+/*
+ * Write the next generation into the older slot. It counts once it is committed.
+ * 0, -ENOSPC; if it is verified, -EIO or -ENOMEM, too.
  */
-int dpmgr_servicing_restore(struct dpmgr *mgr)
+static int write_slot(struct dpmgr *mgr, bool verifies, struct dpmgr_saved *saved)
 {
 	struct dpmgr_region *region = mgr->region;
+	const u64 size = region->mapping.range.size;
+	void *base = region->mapping.vaddr;
 	void *payload;
 	int ret;
 
-	set_limit(mgr);
-	if (region->found.status != DPMGR_REGION_GOOD)
-		return 0;
-	payload = vmalloc(region->found.payload_len);
-	if (!payload)
-		return -ENOMEM;
-	ret = read_and_restore(mgr, payload);
-	vfree(payload);
-	return ret;
+	payload = dpmgr_region_write_begin(base, size, region->next_slot);
+	scoped_guard(mutex, &mgr->lock)
+		ret = dpmgr_save(mgr, payload, dpmgr_region_payload_max(size), saved);
+	if (ret) {
+		pr_err("the state region has %llu bytes, and must have %llu\n", size,
+		       dpmgr_region_size_needed(mgr, atomic64_read(&mgr->state_used)));
+		return ret;
+	}
+	dpmgr_region_write_end(base, size, PAGE_SIZE, region->next_slot,
+			       region->generation + 1, saved->len);
+	return verifies ? verify(region, region->generation + 1, saved->len) : 0;
 }
 
-/**
- * dpmgr_servicing_seal() - what was restored must not be restored again
- * @mgr: the manager, about to hand out its first page
- *
- * Context: any.
- */
-void dpmgr_servicing_seal(struct dpmgr *mgr)
+static void commit_slot(struct dpmgr *mgr)
 {
 	struct dpmgr_region *region = mgr->region;
-	size_t size = region->mapping.range.size;
+	const u64 size = region->mapping.range.size;
 	void *base = region->mapping.vaddr;
 
-	if (region->found.status != DPMGR_REGION_NEVER_WRITTEN)
-		dpmgr_region_spend(base, region->generation);
-	if (!dpmgr_region_fits(&region->found, size)) {
-		dpmgr_region_format(base, size, region->generation);
-		region->next_slot = 0;
-	}
-}
-
-static u32 save_string(struct dpmgr_state_writer *writer, const char *string)
-{
-	return dpmgr_state_append(writer, string, strlen(string) + 1);
-}
-
-static struct dpmgr_client *client_at(struct rb_node *node)
-{
-	return rb_entry(node, struct dpmgr_client, node);
-}
-
-static void save_strings(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
-{
-	struct rb_node *node, *tag_node;
-
-	dpmgr_state_begin(writer, DPMGR_ABI_STRINGS);
-	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
-		struct dpmgr_client *client = client_at(node);
-
-		client->saved_name = NOT_SAVED;
-		if (!client->persistent || !client->nr_bufs)
-			continue;
-		client->saved_name = save_string(writer, client->name);
-		guard(raw_spinlock_irqsave)(&client->buf_lock);
-		for (tag_node = rb_first(&client->tags); tag_node;
-		     tag_node = rb_next(tag_node)) {
-			struct dpmgr_tag *tag =
-				rb_entry(tag_node, struct dpmgr_tag, node);
-
-			tag->saved_at = save_string(writer, tag->name);
-		}
-	}
-	dpmgr_state_end(writer);
-}
-
-static void save_ranges(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
-{
-	struct dpmgr_page_range_info info;
-	const struct dpmgr_pool *pool;
-	u64 pfn = 0;
-
-	dpmgr_state_begin(writer, DPMGR_ABI_RANGES);
-	while ((pool = next_range(mgr, pfn, &info))) {
-		const struct dpmgr_abi_range range = {
-			.base_pfn = cpu_to_le64(info.base_pfn),
-			.nr_pages = cpu_to_le64(info.nr_pages),
-			.visibility = pool->visibility,
-		};
-
-		dpmgr_state_append(writer, &range, sizeof(range));
-		pfn = info.base_pfn + info.nr_pages;
-	}
-	dpmgr_state_end(writer);
-}
-
-static u32 save_clients(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
-{
-	struct rb_node *node;
-	u32 nr_clients = 0;
-
-	dpmgr_state_begin(writer, DPMGR_ABI_CLIENTS);
-	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
-		struct dpmgr_client *client = client_at(node);
-		const struct dpmgr_abi_client saved = {
-			.name = cpu_to_le32(client->saved_name),
-			.visibility = client->visibility,
-			.lower_vtl = client->lower_vtl,
-			.vtl0_mask = client->vtl0_mask,
-		};
-
-		if (client->saved_name == NOT_SAVED)
-			continue;
-		client->saved_index = nr_clients++;
-		dpmgr_state_append(writer, &saved, sizeof(saved));
-	}
-	dpmgr_state_end(writer);
-	return nr_clients;
-}
-
-struct run_saver {
-	struct dpmgr_state_writer *writer;
-	u64 nr_runs;
-};
-
-static void save_run(const struct dpmgr_buf *buf, void *arg)
-{
-	struct run_saver *saver = arg;
-	struct dpmgr_abi_run saved;
-
-	/* One look: retrieving and parking go on. */
-	enum dpmgr_buf_state state = READ_ONCE(buf->state);
-
-	/* What is draining was freed: the next kernel takes it as dirty. */
-	if (!buf->client->persistent ||
-	    buf->client->saved_name == NOT_SAVED ||
-	    (state != DPMGR_BUF_LIVE && state != DPMGR_BUF_PARKED &&
-	     state != DPMGR_BUF_PENDING))
-		return;
-	saved = (struct dpmgr_abi_run){
-		.base_pfn = cpu_to_le64(buf->base_pfn),
-		.nr_pages = cpu_to_le32(buf->nr_pages),
-		.client = cpu_to_le32(buf->client->saved_index),
-		.tag = cpu_to_le32(buf->tag->saved_at),
-		.slack = cpu_to_le16(buf->slack),
-	};
-	dpmgr_state_append(saver->writer, &saved, sizeof(saved));
-	saver->nr_runs++;
-}
-
-static u64 save_runs(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
-{
-	struct run_saver saver = { .writer = writer };
-	struct dpmgr_page_range_info info;
-	struct dpmgr_page_run run;
-	struct dpmgr_pool *pool;
-	u64 pfn = 0, end;
-
-	dpmgr_state_begin(writer, DPMGR_ABI_RUNS);
-	while ((pool = next_range(mgr, pfn, &info))) {
-		end = info.base_pfn + info.nr_pages;
-		for (pfn = info.base_pfn;
-		     dpmgr_pages_next(&pool->pages, pfn, end, DPMGR_PAGE_USED,
-				      &run);
-		     pfn = run.base_pfn + run.nr_pages)
-			dpmgr_buf_look(&run, save_run, &saver);
-		pfn = end;
-	}
-	dpmgr_state_end(writer);
-	return saver.nr_runs;
-}
-
-/* What was freed since the freeze is still open to VTL0. */
-static void look_if_open(const struct dpmgr_buf *buf, void *arg)
-{
-	bool *is_open = arg;
-
-	*is_open = buf->client->backing.guarded &&
-		   READ_ONCE(buf->state) == DPMGR_BUF_DRAINING;
-}
-
-static void save_some_pages(struct dpmgr_state_writer *writer,
-			    const struct dpmgr_page_run *run, u8 state)
-{
-	const struct dpmgr_abi_pages saved = {
-		.base_pfn = cpu_to_le64(run->base_pfn),
-		.nr_pages = cpu_to_le64(run->nr_pages),
-		.state = state,
-	};
-
-	/*
-	 * No room was kept for these. Without them, the next load finds out by
-	 * itself what can't be closed, and refuses.
-	 */
-	if (writer->size - writer->len < sizeof(saved) + sizeof(u64)) {
-		pr_warn_once("no room in the state region to name all pages that are open to VTL0\n");
-		return;
-	}
-	dpmgr_state_append(writer, &saved, sizeof(saved));
-}
-
-/* The lower of the next quarantined and the next used run, if there is one. */
-static enum dpmgr_page_state next_of_interest(struct dpmgr_pages *pages, u64 pfn,
-					      u64 end, struct dpmgr_page_run *run)
-{
-	struct dpmgr_page_run used;
-	bool has_used, has_quarantined;
-
-	has_used = dpmgr_pages_next(pages, pfn, end, DPMGR_PAGE_USED, &used);
-	if (has_used)
-		end = used.base_pfn;
-	has_quarantined = dpmgr_pages_next(pages, pfn, end,
-					   DPMGR_PAGE_QUARANTINED, run);
-	if (has_quarantined)
-		return DPMGR_PAGE_QUARANTINED;
-	if (!has_used)
-		return DPMGR_PAGE_FREE;
-	*run = used;
-	return DPMGR_PAGE_USED;
-}
-
-static void save_pages(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
-{
-	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
-	struct dpmgr_page_run run = {};
-	enum dpmgr_page_state state;
-	bool is_open;
-
-	dpmgr_state_begin(writer, DPMGR_ABI_PAGES);
-	while (pool &&
-	       (state = next_of_interest(&pool->pages, run.base_pfn + run.nr_pages,
-					 U64_MAX, &run)) != DPMGR_PAGE_FREE) {
-		is_open = false;
-		if (state == DPMGR_PAGE_QUARANTINED)
-			save_some_pages(writer, &run, DPMGR_ABI_QUARANTINED);
-		else
-			dpmgr_buf_look(&run, look_if_open, &is_open);
-		if (is_open)
-			save_some_pages(writer, &run, DPMGR_ABI_MUST_CLOSE);
-	}
-	dpmgr_state_end(writer);
-}
-
-/**
- * dpmgr_servicing_save() - freeze, and make today's runs the next generation
- * @mgr: the manager, with a state region
- *
- * Context: may sleep.
- * Return: 0; -ENOSPC if the generation did not fit: the region is poisoned.
- */
-int dpmgr_servicing_save(struct dpmgr *mgr)
-{
-	struct dpmgr_region *region = mgr->region;
-	size_t size = region->mapping.range.size;
-	void *base = region->mapping.vaddr;
-	struct dpmgr_state_writer writer = {
-		.size = dpmgr_region_payload_max(size),
-	};
-	ktime_t start = ktime_get();
-	u32 nr_clients;
-	u64 nr_runs;
-
-	dpmgr_clients_freeze(mgr);
-
-	guard(mutex)(&mgr->lock);
-	writer.data = dpmgr_region_write_begin(base, size, region->next_slot);
-	save_strings(mgr, &writer);
-	save_ranges(mgr, &writer);
-	nr_clients = save_clients(mgr, &writer);
-	nr_runs = save_runs(mgr, &writer);
-	save_pages(mgr, &writer);
-	if (writer.overflow) {
-		dpmgr_region_poison(base);
-		pr_err("saving failed: the state region is too small; the next load will refuse\n");
-		return -ENOSPC;
-	}
-	dpmgr_region_commit(base, size, PAGE_SIZE, region->next_slot,
-			    region->generation + 1, writer.len);
+	dpmgr_region_commit(base, size, region->next_slot, region->generation + 1);
 	/* If the region was poisoned, this is what commits. */
 	dpmgr_region_spend(base, region->generation);
 	region->generation++;
 	region->next_slot = !region->next_slot;
-	pr_info("saved generation %u: %llu buffers of %u clients, %zu bytes, in %lld us\n",
-		region->generation, nr_runs, nr_clients, writer.len,
-		ktime_us_delta(ktime_get(), start));
+	set_phase(mgr, DPMGR_COMMITTED);
+}
+
+/* Freeze everybody, save and commit. What dpmgr_commit() gives. */
+static int end_generation(struct dpmgr *mgr, bool at_kexec)
+{
+	ktime_t start = ktime_get(), frozen;
+	struct dpmgr_saved saved;
+	bool nobody_is_kept;
+	int ret;
+
+	lockdep_assert_held(&mgr->servicing_lock);
+	set_ended(mgr, true);
+	nobody_is_kept = freeze_all(mgr, at_kexec);
+	if (nobody_is_kept && !at_kexec)
+		return -ECANCELED;
+	frozen = ktime_get();
+	freeze_rest(mgr, nobody_is_kept);
+	ret = write_slot(mgr, !at_kexec, &saved);
+	if (ret)
+		return ret;
+	commit_slot(mgr);
+	pr_info("saved generation %u: %llu buffers of %u clients, %llu of them orphaned, %zu bytes, in %lld us, %lld of them for drivers to freeze\n",
+		mgr->region->generation, saved.nr_runs, saved.nr_clients,
+		saved.nr_orphaned, saved.len,
+		ktime_us_delta(ktime_get(), start), ktime_us_delta(frozen, start));
 	return 0;
+}
+
+/*
+ * May a step be taken by hand that leads on from @most? 0, -ENODEV, -EBUSY.
+ */
+static int check_turn(const struct dpmgr *mgr, enum dpmgr_phase most,
+		      const char *step)
+{
+	const char *rule = "there is no state region; load with state=SIZE@START";
+	int ret = -ENODEV;
+
+	lockdep_assert_held(&mgr->servicing_lock);
+	if (mgr->region) {
+		if (!mgr->ending && mgr->phase <= most)
+			return 0;
+		ret = -EBUSY;
+		rule = mgr->ending ? "this kernel is about to end" :
+				     dpmgr_phase_name(mgr->phase);
+	}
+	pr_err("%s refused: %s (%pe)\n", step, rule, ERR_PTR(ret));
+	return ret;
+}
+
+/* Everything goes on as before. */
+static void go_on(struct dpmgr *mgr)
+{
+	set_ended(mgr, false);
+	set_phase(mgr, DPMGR_NORMAL);
+	thaw_all(mgr, false);
+}
+
+/**
+ * dpmgr_preserve() - find out whether what is here now could be saved
+ * @mgr: the manager
+ *
+ * A trial generation is written and read back. Nobody is stopped; it is not
+ * committed.
+ *
+ * Context: may sleep.
+ * Return: 0; -ENODEV without a state region; -EBUSY if servicing has come further;
+ * -ENOSPC if the region is too small, and the log says how large it must be; -EIO if
+ * it can't be read back; -ENOMEM.
+ */
+int dpmgr_preserve(struct dpmgr *mgr)
+{
+	struct dpmgr_saved saved;
+	int ret;
+
+	guard(mutex)(&mgr->servicing_lock);
+	ret = check_turn(mgr, DPMGR_PRESERVED, "preserve") ?:
+	      write_slot(mgr, true, &saved);
+	if (ret)
+		return ret;
+	set_phase(mgr, DPMGR_PRESERVED);
+	pr_info("could save %llu buffers of %u clients in %zu bytes\n",
+		saved.nr_runs, saved.nr_clients, saved.len);
+	return 0;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_preserve, DMA_POOL_MGR);
+
+/**
+ * dpmgr_freeze() - freeze the clients that can be, and write a generation
+ * @mgr: the manager
+ *
+ * It is not committed. Those that can't be frozen, and new ones, work on until a
+ * commit or a kexec, which ask the former once more.
+ *
+ * Context: may sleep; holding no device's lock.
+ * Return: as dpmgr_preserve(); -ECANCELED if a client can't be frozen and it is to be
+ * all or nothing. After a failure nobody is frozen.
+ */
+int dpmgr_freeze(struct dpmgr *mgr)
+{
+	struct dpmgr_saved saved;
+	int ret;
+
+	guard(mutex)(&mgr->servicing_lock);
+	ret = check_turn(mgr, DPMGR_FROZEN, "freeze");
+	if (ret)
+		return ret;
+	if (freeze_all(mgr, false)) {
+		go_on(mgr);
+		return -ECANCELED;
+	}
+	wait_for_allocations(mgr);
+	ret = write_slot(mgr, true, &saved);
+	if (ret) {
+		go_on(mgr);
+		return ret;
+	}
+	set_phase(mgr, DPMGR_FROZEN);
+	return 0;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_freeze, DMA_POOL_MGR);
+
+/* Whether absent clients keep the module. What is committed doesn't need it. */
+static void hold_module(struct dpmgr *mgr, bool hold)
+{
+	struct rb_node *node;
+
+	guard(mutex)(&mgr->lock);
+	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
+		struct dpmgr_client *client = dpmgr_client_at(node);
+
+		if (client->persistent && !client->dev)
+			dpmgr_client_hold_module(client, hold);
+	}
+}
+
+/**
+ * dpmgr_commit() - make what is here now what the next load restores
+ * @mgr: the manager
+ *
+ * For loading another version of this module: once all drivers are gone, it can be
+ * unloaded. A kexec commits by itself, and once more after this.
+ *
+ * Context: may sleep; holding no device's lock.
+ * Return: as dpmgr_freeze(). After a failure everything goes on as before.
+ */
+int dpmgr_commit(struct dpmgr *mgr)
+{
+	int ret;
+
+	guard(mutex)(&mgr->servicing_lock);
+	ret = check_turn(mgr, DPMGR_FROZEN, "commit");
+	if (ret)
+		return ret;
+	ret = end_generation(mgr, false);
+	if (ret)
+		go_on(mgr);
+	else
+		hold_module(mgr, false);
+	return ret;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_commit, DMA_POOL_MGR);
+
+/**
+ * dpmgr_unpreserve() - call servicing off
+ * @mgr: the manager
+ *
+ * What was committed is spent, frozen clients are thawed, and what they freed
+ * meanwhile is put back.
+ *
+ * Context: may sleep; holding no device's lock.
+ * Return: 0; -ENODEV without a state region; -EBUSY if this kernel is about to end, or
+ * the module to be unloaded.
+ */
+int dpmgr_unpreserve(struct dpmgr *mgr)
+{
+	int ret;
+
+	guard(mutex)(&mgr->servicing_lock);
+	ret = check_turn(mgr, DPMGR_COMMITTED, "unpreserve");
+	if (ret)
+		return ret;
+	if (mgr->phase == DPMGR_COMMITTED) {
+		if (!try_module_get(mgr->module)) {
+			pr_err("unpreserve refused: the module is being unloaded\n");
+			return -EBUSY;
+		}
+		if (!mgr->keep_commits)
+			dpmgr_region_spend(mgr->region->mapping.vaddr,
+					   mgr->region->generation);
+		hold_module(mgr, true);
+		module_put(mgr->module);
+	}
+	go_on(mgr);
+	dpmgr_clients_prune(mgr);
+	return 0;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_unpreserve, DMA_POOL_MGR);
+
+/* Anything left under an absent name that its driver could have come back for? */
+static bool has_left(const struct dpmgr_client *client)
+{
+	return client->nr_pending || client->nr_kept || client->state;
+}
+
+static void leak(struct dpmgr_client *client)
+{
+	pr_warn("client \"%s\": %u buffers leaked: kept out of use until they are reclaimed\n",
+		client->name, client->nr_pending);
+	while (dpmgr_client_leak_some(client))
+		cond_resched();
+	dpmgr_client_drop_state(client);
+}
+
+static int reclaim(struct dpmgr_client *client, bool forced)
+{
+	const char *why = dpmgr_identity_may_write(&client->identity);
+
+	if (why && !forced) {
+		pr_err("client \"%s\": not reclaimed: device %s %s: %s\n",
+		       client->name, client->identity.bus,
+		       client->identity.address, why);
+		return -EBUSY;
+	}
+	pr_info("client \"%s\": %u buffers reclaimed\n", client->name,
+		client->nr_pending + client->nr_kept);
+	while (dpmgr_client_free_some(client, true) ||
+	       dpmgr_client_free_some(client, false))
+		cond_resched();
+	dpmgr_client_drop_state(client);
+	return 0;
+}
+
+static int finish_absent(struct dpmgr_client *client,
+			 enum dpmgr_finish_policy policy)
+{
+	switch (policy) {
+	case DPMGR_FINISH_LEAK:
+		if (client->nr_pending)
+			leak(client);
+		return 0;
+	case DPMGR_FINISH_FAIL:
+		pr_warn("client \"%s\": nobody has claimed its %u buffers; %u more are kept out of use\n",
+			client->name, client->nr_pending, client->nr_kept);
+		return -ENOTEMPTY;
+	default:
+		return reclaim(client, policy == DPMGR_FINISH_RECLAIM_FORCED);
+	}
+}
+
+/**
+ * dpmgr_finish() - decide about saved buffers that nobody claimed
+ * @mgr: the manager
+ * @policy: what to do with them
+ *
+ * Clients whose driver is there are not touched. Each absent one is dealt with by
+ * itself; those that were reclaimed or leaked before another was refused stay so.
+ *
+ * Context: may sleep.
+ * Return: 0; -EBUSY if a device may still write to what was to be reclaimed, or if
+ * the state is committed; -ENOTEMPTY for DPMGR_FINISH_FAIL, if there are any; -EINVAL
+ * for an unknown policy. The log names each client.
+ */
+int dpmgr_finish(struct dpmgr *mgr, enum dpmgr_finish_policy policy)
+{
+	struct dpmgr_client *client;
+	const char *name = "";
+	int ret = 0, err;
+
+	if (policy > DPMGR_FINISH_FAIL)
+		return -EINVAL;
+	guard(mutex)(&mgr->servicing_lock);
+	if (mgr->ending || mgr->phase == DPMGR_COMMITTED) {
+		pr_err("finish refused: what is committed must stay as it is\n");
+		return -EBUSY;
+	}
+	/* Under the lock nobody claims an absent client; no one else has it. */
+	scoped_guard(mutex, &mgr->lock) {
+		while ((client = dpmgr_client_next(mgr, name))) {
+			name = client->name;
+			if (client->dev || !client->persistent || !has_left(client))
+				continue;
+			err = finish_absent(client, policy);
+			ret = ret ?: err;
+		}
+	}
+	dpmgr_drain(mgr);
+	dpmgr_clients_prune(mgr);
+	return ret;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_finish, DMA_POOL_MGR);
+
+/**
+ * dpmgr_servicing_save() - freeze everybody, save and commit, because the kernel ends
+ * @mgr: the manager, with a state region
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOSPC if the generation did not fit: unless an earlier one was committed
+ * by hand, the region is poisoned.
+ */
+int dpmgr_servicing_save(struct dpmgr *mgr)
+{
+	struct dpmgr_region *region = mgr->region;
+	int ret;
+
+	guard(mutex)(&mgr->servicing_lock);
+	ret = end_generation(mgr, true);
+	if (!ret)
+		return 0;
+	if (mgr->phase == DPMGR_COMMITTED) {
+		/* Everything is as it was then. */
+		dpmgr_region_spend(region->mapping.vaddr, region->generation - 1);
+		return ret;
+	}
+	dpmgr_region_poison(region->mapping.vaddr);
+	pr_err("saving failed: the next load will refuse\n");
+	return ret;
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_save);
 
@@ -600,18 +697,31 @@ static bool is_kexec(unsigned long event, const char *command)
  * @event: SYS_RESTART, SYS_HALT or SYS_POWER_OFF
  * @command: as a reboot notifier gets it; may be NULL
  *
- * Whoever is notified between this and dpmgr_servicing_reboot() may stop the
- * chain, and the kexec goes on all the same: the next load then refuses.
+ * Nothing is done by hand any more. Whoever is notified between this and
+ * dpmgr_servicing_reboot() may stop the chain, and the kexec goes on all the same: the
+ * next load then refuses.
  *
  * Context: may sleep.
  */
 void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 			     const char *command)
 {
-	/* Where nobody persists, there is nothing that could be lost. */
-	if (mgr->region && is_kexec(event, command) &&
-	    atomic64_read(&mgr->state_used))
-		dpmgr_region_poison(mgr->region->mapping.vaddr);
+	struct dpmgr_region *region = mgr->region;
+
+	if (!region)
+		return;
+	guard(mutex)(&mgr->servicing_lock);
+	mgr->ending = true;
+	if (is_kexec(event, command)) {
+		/* Where nobody persists, there is nothing that could be lost. */
+		if (atomic64_read(&mgr->state_used))
+			dpmgr_region_poison(region->mapping.vaddr);
+	} else if (mgr->phase == DPMGR_COMMITTED) {
+		pr_info("not a kexec: generation %u, committed by hand, is spent\n",
+			region->generation);
+		dpmgr_region_spend(region->mapping.vaddr, region->generation);
+		set_phase(mgr, DPMGR_NORMAL);
+	}
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_prepare);
 

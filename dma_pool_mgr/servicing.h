@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What outlives the kernel: saved at kexec, restored at load.
+ * What outlives the kernel: saved before it ends, restored at load.
  */
 #ifndef DPMGR_SERVICING_H
 #define DPMGR_SERVICING_H
@@ -9,23 +9,28 @@
 
 #include "core/state.h"
 #include "dpmgr.h"
+#include "manager.h"
 #include "mapping.h"
+
+struct dpmgr_page_range_info;
 
 /**
  * struct dpmgr_region - the state region
  * @ops: where it comes from
  * @mapping: of it; private memory
+ * @restore: what the administrator wants done with what it holds
  * @found: what it held at load
- * @generation: the highest number that it has seen
- * @next_slot: where the next generation goes
+ * @generation: the highest number that was committed in it
+ * @next_slot: where the next generation goes: the older one
  * @nr_clients: restored at load
  * @nr_runs: restored at load
  *
- * Written while the manager is created, and under the manager's lock after.
+ * Written while the manager is created, and under its servicing_lock after.
  */
 struct dpmgr_region {
 	const struct dpmgr_mapping_ops *ops;
 	struct dpmgr_mapping mapping;
+	enum dpmgr_restore restore;
 	struct dpmgr_region_info found;
 	u32 generation;
 	unsigned int next_slot;
@@ -33,15 +38,39 @@ struct dpmgr_region {
 	u64 nr_runs;
 };
 
-int dpmgr_servicing_open(struct dpmgr *mgr, const struct dpmgr_mapping_ops *ops,
-			 const struct dpmgr_range *range);
-void dpmgr_servicing_close(struct dpmgr *mgr);
-int dpmgr_servicing_restore(struct dpmgr *mgr);
-void dpmgr_servicing_seal(struct dpmgr *mgr);
+/**
+ * struct dpmgr_saved - what a generation holds
+ * @nr_clients: clients
+ * @nr_runs: runs
+ * @nr_orphaned: of them, those that can't be retrieved
+ * @len: bytes of its payload
+ */
+struct dpmgr_saved {
+	u32 nr_clients;
+	u64 nr_runs;
+	u64 nr_orphaned;
+	size_t len;
+};
+
+/* restore.c */
+int dpmgr_restore_open(struct dpmgr *mgr, const struct dpmgr_config *config);
+void dpmgr_restore_close(struct dpmgr *mgr);
+int dpmgr_restore(struct dpmgr *mgr);
+void dpmgr_restore_seal(struct dpmgr *mgr);
+u64 dpmgr_region_size_needed(const struct dpmgr *mgr, u64 used);
+
+/* save.c */
+struct dpmgr_pool *dpmgr_next_range(const struct dpmgr *mgr, u64 pfn,
+				    struct dpmgr_page_range_info *info);
+u8 dpmgr_abi_isolation(const struct dpmgr *mgr);
+int dpmgr_save(struct dpmgr *mgr, void *to, size_t size, struct dpmgr_saved *saved);
+
+/* servicing.c */
 int dpmgr_servicing_save(struct dpmgr *mgr);
 void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 			     const char *command);
 void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 			    const char *command);
+const char *dpmgr_phase_name(enum dpmgr_phase phase);
 
 #endif /* DPMGR_SERVICING_H */

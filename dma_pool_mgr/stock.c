@@ -18,8 +18,6 @@
 
 #include "stock.h"
 
-#define PAGE_OBJECTS	(PAGE_SIZE / DPMGR_STOCK_OBJECT_SIZE)
-
 static void append(struct dpmgr_stock *stock, void **object)
 {
 	*object = NULL;
@@ -32,8 +30,11 @@ static void append(struct dpmgr_stock *stock, void **object)
 }
 
 /* The stock is usable, and empty. */
-void dpmgr_stock_init(struct dpmgr_stock *stock)
+void dpmgr_stock_init(struct dpmgr_stock *stock, unsigned int object_size)
 {
+	/* Or refilling one page at a time would never be enough. */
+	WARN_ON_ONCE(PAGE_SIZE / object_size <= DPMGR_STOCK_LOW);
+	stock->object_size = object_size;
 	raw_spin_lock_init(&stock->lock);
 	stock->first = NULL;
 	INIT_LIST_HEAD(&stock->pages);
@@ -47,7 +48,7 @@ void dpmgr_stock_destroy(struct dpmgr_stock *stock)
 
 	list_for_each_entry_safe(page, next, &stock->pages, lru)
 		__free_page(page);
-	dpmgr_stock_init(stock);
+	dpmgr_stock_init(stock, stock->object_size);
 }
 
 /**
@@ -60,18 +61,17 @@ void dpmgr_stock_destroy(struct dpmgr_stock *stock)
  */
 int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp)
 {
+	unsigned int at;
 	struct page *page;
-	unsigned int i;
 
-	static_assert(DPMGR_STOCK_LOW < PAGE_OBJECTS);
 	page = alloc_page(gfp | __GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 
 	guard(raw_spinlock_irqsave)(&stock->lock);
 	list_add(&page->lru, &stock->pages);
-	for (i = 0; i < PAGE_OBJECTS; i++)
-		append(stock, page_address(page) + i * DPMGR_STOCK_OBJECT_SIZE);
+	for (at = 0; at <= PAGE_SIZE - stock->object_size; at += stock->object_size)
+		append(stock, page_address(page) + at);
 	return 0;
 }
 

@@ -8,14 +8,12 @@
 #include <linux/list.h>
 #include <linux/spinlock.h>
 
-/* Every object has this size. */
-#define DPMGR_STOCK_OBJECT_SIZE	64
-
 /* Fewer than this in stock: whoever may sleep should refill it. */
 #define DPMGR_STOCK_LOW		32
 
 /**
  * struct dpmgr_stock - a stock
+ * @object_size: bytes of each; fixed
  * @lock: protects all below
  * @first: those in stock, longest unused first; each begins with a pointer to the
  *	next
@@ -24,6 +22,7 @@
  * @nr_objects: how many
  */
 struct dpmgr_stock {
+	unsigned int object_size;
 	raw_spinlock_t lock;
 	void **first;
 	void **last;
@@ -31,7 +30,7 @@ struct dpmgr_stock {
 	unsigned int nr_objects;
 };
 
-void dpmgr_stock_init(struct dpmgr_stock *stock);
+void dpmgr_stock_init(struct dpmgr_stock *stock, unsigned int object_size);
 void dpmgr_stock_destroy(struct dpmgr_stock *stock);
 int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp);
 void *dpmgr_stock_get(struct dpmgr_stock *stock);

@@ -54,6 +54,18 @@ size_t dpmgr_region_payload_max(size_t size)
 	return slot_size(size) - sizeof(struct dpmgr_abi_slot);
 }
 
+/**
+ * dpmgr_region_size_for() - how large a region must be
+ * @payload_len: room for a payload, bytes
+ *
+ * Return: bytes.
+ */
+size_t dpmgr_region_size_for(u64 payload_len)
+{
+	return DPMGR_ABI_HEADER_SIZE +
+	       2 * (sizeof(struct dpmgr_abi_slot) + ALIGN(payload_len, 8));
+}
+
 static bool word_generation(__le64 word, u32 *generation)
 {
 	*generation = le64_to_cpu(word);
@@ -105,9 +117,6 @@ static const char *check_slot(const struct dpmgr_abi_slot *header,
 	if (!has_slot_magic(header) ||
 	    header->crc != cpu_to_le32(slot_crc(header)) || header->reserved)
 		return "a committed slot's header is damaged";
-	if (header->commit !=
-	    cpu_to_le64(dpmgr_abi_word(le32_to_cpu(header->generation))))
-		return "a slot's commit word is not its own";
 	if (le16_to_cpu(header->major) != DPMGR_ABI_MAJOR)
 		return "the saved state has another major version";
 	if (le32_to_cpu(header->page_size) != page_size)
@@ -177,6 +186,9 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 		    generation <= info->generation)
 			continue;
 		info->why = check_slot(&copy, info->slot_size, page_size);
+		if (!info->why &&
+		    copy.commit != cpu_to_le64(dpmgr_abi_word(le32_to_cpu(copy.generation))))
+			info->why = "a slot's commit word is not its own";
 		if (info->why) {
 			info->status = DPMGR_REGION_DAMAGED;
 			return;
@@ -192,7 +204,8 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
  * dpmgr_region_read() - copy and check the generation to restore
  * @region: the region
  * @page_size: bytes
- * @info: what dpmgr_region_inspect() found; good
+ * @info: what dpmgr_region_inspect() found, good; or, after
+ *	dpmgr_region_write_end(), what must be there
  * @payload: room for @info->payload_len bytes
  *
  * Context: any. Changes nothing in the region.
@@ -286,7 +299,7 @@ void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot)
 }
 
 /**
- * dpmgr_region_commit() - make a written payload the generation to restore
+ * dpmgr_region_write_end() - a payload is written
  * @region: the region
  * @size: bytes
  * @page_size: bytes
@@ -294,10 +307,10 @@ void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot)
  * @generation: above every one that the region has seen
  * @payload_len: bytes written, a multiple of 8
  *
- * Context: any.
+ * Context: any. It can be read back with dpmgr_region_read(), and is not committed.
  */
-void dpmgr_region_commit(void *region, size_t size, u32 page_size,
-			 unsigned int slot, u32 generation, u64 payload_len)
+void dpmgr_region_write_end(void *region, size_t size, u32 page_size,
+			    unsigned int slot, u32 generation, u64 payload_len)
 {
 	struct dpmgr_abi_slot *header =
 		slot_at(region, slot_size(size), slot);
@@ -315,6 +328,23 @@ void dpmgr_region_commit(void *region, size_t size, u32 page_size,
 	copy.crc = cpu_to_le32(slot_crc(&copy));
 	memcpy(header, &copy, offsetof(struct dpmgr_abi_slot, commit));
 	wmb(); /* all of it is there before it counts */
+}
+
+/**
+ * dpmgr_region_commit() - make a written payload the generation to restore
+ * @region: the region
+ * @size: bytes
+ * @slot: as given to dpmgr_region_write_end()
+ * @generation: as given to dpmgr_region_write_end()
+ *
+ * Context: any.
+ */
+void dpmgr_region_commit(void *region, size_t size, unsigned int slot,
+			 u32 generation)
+{
+	struct dpmgr_abi_slot *header =
+		slot_at(region, slot_size(size), slot);
+
 	WRITE_ONCE(header->commit, cpu_to_le64(dpmgr_abi_word(generation)));
 	wmb(); /* and it counts before the caller goes on */
 }

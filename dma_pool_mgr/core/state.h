@@ -105,9 +105,12 @@ const char *dpmgr_region_read(const void *region, u32 page_size,
 bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size);
 void dpmgr_region_format(void *region, size_t size, u32 generation);
 size_t dpmgr_region_payload_max(size_t size);
+size_t dpmgr_region_size_for(u64 payload_len);
 void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot);
-void dpmgr_region_commit(void *region, size_t size, u32 page_size,
-			 unsigned int slot, u32 generation, u64 payload_len);
+void dpmgr_region_write_end(void *region, size_t size, u32 page_size,
+			    unsigned int slot, u32 generation, u64 payload_len);
+void dpmgr_region_commit(void *region, size_t size, unsigned int slot,
+			 u32 generation);
 void dpmgr_region_spend(void *region, u32 generation);
 void dpmgr_region_poison(void *region);
 

@@ -138,7 +138,9 @@ enum dpmgr_lower_vtl {
  * keeps it from being unbound, and a lock of the client's. They may allocate, free
  * and hand over state. They must not create or destroy clients, retrieve, finish,
  * call dpmgr_client_stopped(), nor any of the calls of the manager's. A client that
- * has no @freeze is frozen as it is.
+ * has no @freeze is frozen as it is. So none of these calls may be made while holding
+ * a lock that @freeze or @thaw take, and @freeze may not register or unregister a
+ * reboot notifier: it may run in one.
  *
  * The calls of the manager's are for who replaces the kernel, or this module:
  *
@@ -165,7 +167,7 @@ enum dpmgr_lower_vtl {
  * struct dpmgr_client_params - what a client asks for
  * @size: sizeof(struct dpmgr_client_params), bytes
  * @name: unique among live clients, 1 to DPMGR_NAME_MAX printable ASCII bytes
- *	without a space; copied
+ *	without a space or an '!', and not "." or ".."; copied
  * @visibility: which kind of pool
  * @lower_vtl: whether VTL0 must be able to reach the buffers
  * @persistent: whether buffers outlive a kexec
@@ -235,7 +237,7 @@ void dpmgr_client_destroy(struct dpmgr_client *client);
 int dpmgr_client_finish(struct dpmgr_client *client);
 int dpmgr_client_stopped(struct dpmgr_client *client);
 struct device *dpmgr_client_dev(const struct dpmgr_client *client);
-void dpmgr_client_set_keepalive(struct dpmgr_client *client, bool keepalive);
+int dpmgr_client_set_keepalive(struct dpmgr_client *client, bool keepalive);
 bool dpmgr_client_keepalive(const struct dpmgr_client *client);
 int dpmgr_client_set_state(struct dpmgr_client *client, const void *data,
 			   size_t len);

@@ -147,10 +147,17 @@ static void unused_thaw(struct dpmgr_client *client)
 {
 }
 
-static void callbacks_are_refused_rather_than_forgotten(struct kunit *test)
+static void only_a_persistent_client_has_callbacks(struct kunit *test)
 {
-	KUNIT_EXPECT_CREATE(-EOPNOTSUPP, p.freeze = unused_freeze);
-	KUNIT_EXPECT_CREATE(-EOPNOTSUPP, p.thaw = unused_thaw);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.persistent = false, p.freeze = unused_freeze);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.persistent = false, p.thaw = unused_thaw);
+}
+
+static void a_name_must_do_for_a_directory(struct kunit *test)
+{
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = ".");
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "..");
+	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "a!b");
 }
 
 static void later_params_are_taken_if_they_ask_for_nothing_new(struct kunit *test)
@@ -330,7 +337,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(without_a_state_region_nothing_persists),
 	KUNIT_CASE(memory_that_kexec_loses_serves_no_persistent_client),
 	KUNIT_CASE(each_bad_parameter_is_refused),
-	KUNIT_CASE(callbacks_are_refused_rather_than_forgotten),
+	KUNIT_CASE(only_a_persistent_client_has_callbacks),
+	KUNIT_CASE(a_name_must_do_for_a_directory),
 	KUNIT_CASE(later_params_are_taken_if_they_ask_for_nothing_new),
 	KUNIT_CASE(a_client_needs_a_manager_and_a_device_and_params),
 	KUNIT_CASE(a_live_name_cannot_be_taken_twice),

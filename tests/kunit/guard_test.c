@@ -524,12 +524,12 @@ static void open_buffers_are_open_in_the_next_kernel_and_nothing_else(struct kun
 	pfn = dpmgr_buf_pfn(keep, 0);
 	locked_pfn = dpmgr_buf_pfn(gone, 0);
 
-	dpmgr_servicing_prepare(gf.f->mgr, SYS_RESTART, "kexec reboot");
-	dpmgr_clients_freeze(gf.f->mgr);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(gf.f->mgr));
 	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_alloc(client, 1, GFP_KERNEL,
 							  "frozen")));
 	/* Too late to be closed: must be, by the next kernel. */
 	dpmgr_free(late);
+	dpmgr_servicing_prepare(gf.f->mgr, SYS_RESTART, "kexec reboot");
 	dpmgr_servicing_reboot(gf.f->mgr, SYS_RESTART, "kexec reboot");
 	KUNIT_EXPECT_EQ(test, nr_private_open(), 6);
 	dpmgr_guard_shutdown(gf.f->mgr);
