@@ -1,0 +1,714 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How clients are frozen, saved and thawed, by hand and at a kexec; what is committed
+ * and what is not.
+ */
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/platform_device.h>
+#include <linux/reboot.h>
+
+#include "fixture.h"
+
+/* What the driver's callbacks do, and what was seen of them. */
+static struct driver {
+	int freeze_error;
+	size_t state_len;
+	bool frees;
+	struct dpmgr_buf *to_free;
+	struct completion *entered;
+	struct completion *leave;
+	unsigned int nr_freezes;
+	unsigned int nr_thaws;
+	struct device *dev;
+} driver;
+
+static u8 state_bytes[DPMGR_DRIVER_STATE_MAX + 1];
+
+static int driver_freeze(struct dpmgr_client *client)
+{
+	driver.nr_freezes++;
+	driver.dev = dpmgr_client_dev(client);
+	if (driver.entered) {
+		complete(driver.entered);
+		wait_for_completion(driver.leave);
+	}
+	if (driver.frees)
+		dpmgr_free(driver.to_free);
+	if (driver.freeze_error)
+		return driver.freeze_error;
+	return dpmgr_client_set_state(client, state_bytes, driver.state_len);
+}
+
+static void driver_thaw(struct dpmgr_client *client)
+{
+	driver.nr_thaws++;
+	/* By now everything works again. */
+	dpmgr_free(dpmgr_alloc(client, 1, GFP_KERNEL, "thawed"));
+}
+
+static int lifecycle_init(struct kunit *test)
+{
+	unsigned int i;
+
+	memset(&driver, 0, sizeof(driver));
+	for (i = 0; i < sizeof(state_bytes); i++)
+		state_bytes[i] = i * 13 + (i >> 8);
+	return fixture_init(test);
+}
+
+static struct dpmgr_client *create(struct kunit *test, struct fixture *f,
+				   const char *name, bool callbacks)
+{
+	struct dpmgr_client_params params = fixture_params(name);
+	struct dpmgr_client *client;
+
+	if (callbacks) {
+		params.owner = THIS_MODULE;
+		params.freeze = driver_freeze;
+		params.thaw = driver_thaw;
+	}
+	client = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	return client;
+}
+
+static void expect_retrieved(struct kunit *test, struct dpmgr_client *client,
+			     unsigned int nr)
+{
+	unsigned int found = 0;
+
+	while (!IS_ERR(dpmgr_retrieve_next(client)))
+		found++;
+	KUNIT_EXPECT_EQ(test, found, nr);
+}
+
+/* The next load, which must find that. */
+static void restart(struct kunit *test, struct fixture *f,
+		    enum dpmgr_region_status status)
+{
+	fixture_unload(f);
+	fixture_load(test, f);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->found.status, status);
+}
+
+static void driver_state_comes_back_byte_for_byte(struct kunit *test)
+{
+	static const size_t lens[] = { 1, 7, 8, 4095, 20000 };
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+	u8 *bytes = kunit_kzalloc(test, sizeof(state_bytes), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+	KUNIT_EXPECT_EQ(test, dpmgr_client_get_state(client, bytes, 10), -ENOENT);
+	for (i = 0; i < ARRAY_SIZE(lens); i++) {
+		driver.state_len = lens[i];
+		fixture_alloc(test, client, 1, "tag");
+		fixture_kexec(test, f, client, NULL);
+		client = create(test, f, "disk", true);
+		KUNIT_EXPECT_EQ(test, dpmgr_client_get_state(client, NULL, 0), lens[i]);
+		if (lens[i] > 1)
+			KUNIT_EXPECT_EQ(test, -EMSGSIZE,
+					dpmgr_client_get_state(client, bytes, lens[i] - 1));
+		memset(bytes, 0, lens[i] + 1);
+		KUNIT_EXPECT_EQ(test, lens[i],
+				dpmgr_client_get_state(client, bytes, sizeof(state_bytes)));
+		KUNIT_EXPECT_MEMEQ(test, bytes, state_bytes, lens[i]);
+		KUNIT_EXPECT_EQ(test, bytes[lens[i]], 0);
+		expect_retrieved(test, client, i + 1);
+		KUNIT_EXPECT_EQ(test, dpmgr_client_finish(client), 0);
+		KUNIT_EXPECT_EQ(test, dpmgr_client_get_state(client, NULL, 0), -ENOENT);
+	}
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, ARRAY_SIZE(lens));
+	KUNIT_EXPECT_EQ(test, driver.nr_thaws, 0);
+	KUNIT_EXPECT_PTR_EQ(test, driver.dev, f->dev);
+	dpmgr_client_destroy(client);
+}
+
+static void driver_state_is_kept_until_somebody_wants_it(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+	u8 bytes[100];
+
+	/* No buffer: the state alone is worth a client. */
+	driver.state_len = sizeof(bytes);
+	fixture_kexec(test, f, client, NULL);
+	fixture_kexec(test, f, NULL);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, sizeof(bytes),
+			dpmgr_client_get_state(client, bytes, sizeof(bytes)));
+	/* A probe that is deferred before it has finished. */
+	dpmgr_client_destroy(client);
+	fixture_kexec(test, f, NULL);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, sizeof(bytes),
+			dpmgr_client_get_state(client, bytes, sizeof(bytes)));
+	KUNIT_EXPECT_MEMEQ(test, bytes, state_bytes, sizeof(bytes));
+	KUNIT_EXPECT_EQ(test, dpmgr_client_finish(client), 0);
+	dpmgr_client_destroy(client);
+	fixture_expect_all_free(test, f);
+}
+
+static void driver_state_has_its_limits(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("net");
+	struct dpmgr_client *client = create(test, f, "disk", false);
+	struct dpmgr_client *other;
+	u8 bytes[8] = {};
+	s64 used;
+
+	params.visibility = DPMGR_SHARED;
+	params.persistent = false;
+	other = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, other);
+	KUNIT_EXPECT_EQ(test, -EINVAL, dpmgr_client_set_state(other, state_bytes, 8));
+	dpmgr_client_destroy(other);
+
+	used = atomic64_read(&f->mgr->state_used);
+	KUNIT_EXPECT_EQ(test, -EINVAL, dpmgr_client_set_state(client, NULL, 8));
+	KUNIT_EXPECT_EQ(test, -EMSGSIZE,
+			dpmgr_client_set_state(client, state_bytes,
+					       DPMGR_DRIVER_STATE_MAX + 1));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, state_bytes, 8));
+	/* More than this region has room for: the old one still stands. */
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			dpmgr_client_set_state(client, state_bytes + 8,
+					       DPMGR_DRIVER_STATE_MAX));
+	KUNIT_EXPECT_EQ(test, 8, dpmgr_client_get_state(client, bytes, 8));
+	KUNIT_EXPECT_MEMEQ(test, bytes, state_bytes, 8);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, NULL, 0));
+	KUNIT_EXPECT_EQ(test, used, atomic64_read(&f->mgr->state_used));
+	dpmgr_client_destroy(client);
+}
+
+static void a_driver_that_refuses_is_orphaned_and_stops_nobody(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *refusing = create(test, f, "refusing", true);
+	struct dpmgr_client *other = create(test, f, "other", false);
+	struct dpmgr_buf *buf;
+	unsigned int round;
+
+	driver.freeze_error = -EIO;
+	driver.state_len = 8;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(refusing, state_bytes, 8));
+	fixture_alloc(test, refusing, SZ_16K, "orphan");
+	memset(dpmgr_buf_vaddr(fixture_alloc(test, refusing, SZ_8K, "orphan")), 0x5c,
+	       SZ_8K);
+	fixture_alloc(test, other, SZ_16K, "kept");
+	fixture_kexec(test, f, refusing, other, NULL);
+
+	other = create(test, f, "other", false);
+	expect_retrieved(test, other, 1);
+	dpmgr_client_destroy(other);
+	/* Over as many kexecs as it takes. */
+	for (round = 0; round < 3; round++) {
+		refusing = create(test, f, "refusing", false);
+		KUNIT_EXPECT_EQ(test, -ENOENT, PTR_ERR(dpmgr_retrieve_next(refusing)));
+		KUNIT_EXPECT_EQ(test, -ENOENT,
+				PTR_ERR(dpmgr_retrieve_tag(refusing, "orphan")));
+		KUNIT_EXPECT_EQ(test, 2, dpmgr_client_nr_kept_out(refusing));
+		KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_client_get_state(refusing, NULL, 0));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_client_finish(refusing));
+		KUNIT_EXPECT_EQ(test, 2, dpmgr_client_nr_kept_out(refusing));
+		/* Nothing of it is handed out. */
+		while (!IS_ERR(buf = dpmgr_alloc(refusing, 1, GFP_KERNEL | __GFP_NOWARN,
+						 "all")))
+			;
+		KUNIT_EXPECT_EQ(test, fixture_used(f->mgr->pools[DPMGR_PRIVATE]),
+				PRIVATE_SIZE / PAGE_SIZE);
+		fixture_kexec(test, f, refusing, NULL);
+		refusing = create(test, f, "refusing", false);
+		while (!IS_ERR(buf = dpmgr_retrieve_next(refusing)))
+			dpmgr_free(buf);
+		dpmgr_client_destroy(refusing);
+		other = create(test, f, "other", false);
+		while (!IS_ERR(buf = dpmgr_retrieve_next(other)))
+			dpmgr_free(buf);
+		dpmgr_client_destroy(other);
+	}
+	refusing = create(test, f, "refusing", false);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_stopped(refusing));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_nr_kept_out(refusing));
+	dpmgr_client_destroy(refusing);
+	fixture_expect_all_free(test, f);
+}
+
+static void without_keepalive_a_client_is_orphaned_unasked(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_TRUE(test, dpmgr_client_keepalive(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
+	fixture_kexec(test, f, client, NULL);
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 0);
+
+	client = create(test, f, "disk", true);
+	KUNIT_EXPECT_TRUE(test, dpmgr_client_keepalive(client));
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_stopped(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	/* What was decided stays so. */
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_client_set_keepalive(client, false));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
+	dpmgr_client_destroy(client);
+}
+
+static void what_was_pending_for_a_client_that_refuses_is_orphaned(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	fixture_kexec(test, f, client, NULL);
+	driver.freeze_error = -EIO;
+	client = create(test, f, "disk", true);
+	fixture_kexec(test, f, client, NULL);
+	client = create(test, f, "disk", true);
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(client));
+	dpmgr_client_destroy(client);
+}
+
+static void all_or_nothing_by_hand_leaves_all_as_it_was(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *a = create(test, f, "a", true);
+	struct dpmgr_client *b = create(test, f, "b", false);
+
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(b, false));
+	f->mgr->all_or_nothing = true;
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 2);
+	KUNIT_EXPECT_EQ(test, driver.nr_thaws, 2);
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_NORMAL);
+	fixture_alloc(test, a, 1, "tag");
+	fixture_alloc(test, b, 1, "tag");
+	/* New clients, too. */
+	dpmgr_client_destroy(create(test, f, "c", false));
+	f->mgr->all_or_nothing = false;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	dpmgr_client_destroy(a);
+	dpmgr_client_destroy(b);
+	restart(test, f, DPMGR_REGION_SPENT);
+}
+
+static void all_or_nothing_at_a_kexec_keeps_nobody(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *a = create(test, f, "a", true);
+	struct dpmgr_client *b = create(test, f, "b", false);
+
+	fixture_alloc(test, a, 1, "tag");
+	fixture_alloc(test, b, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(b, false));
+	f->mgr->all_or_nothing = true;
+	fixture_kexec(test, f, a, b, NULL);
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 1);
+	/* So that its shutdown stops the device. */
+	KUNIT_EXPECT_EQ(test, driver.nr_thaws, 1);
+	a = create(test, f, "a", false);
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(a));
+	b = create(test, f, "b", false);
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(b));
+	dpmgr_client_destroy(a);
+	dpmgr_client_destroy(b);
+}
+
+static void a_frozen_client_waits_and_the_others_work_on(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *frozen = create(test, f, "frozen", true);
+	struct dpmgr_client *refusing = create(test, f, "refusing", false);
+	struct dpmgr_client *new;
+	struct dpmgr_buf *early, *late;
+	u64 used;
+
+	early = fixture_alloc(test, frozen, SZ_8K, "freed by the callback");
+	late = fixture_alloc(test, frozen, SZ_64K, "freed when frozen");
+	driver.frees = true;
+	driver.to_free = early;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(refusing, false));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_alloc(frozen, 1, GFP_KERNEL, "t")));
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_alloc(frozen, 1, GFP_ATOMIC, "t")));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_client_set_state(frozen, state_bytes, 1));
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_retrieve_next(frozen)));
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_retrieve_tag(frozen, "t")));
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_retrieve_pfn(frozen, 1, 1)));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_client_finish(frozen));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_client_stopped(frozen));
+	used = fixture_used(f->mgr->pools[DPMGR_PRIVATE]);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(late));
+	dpmgr_drain(f->mgr);
+	dpmgr_drain(f->mgr);
+	KUNIT_EXPECT_EQ(test, used, fixture_used(f->mgr->pools[DPMGR_PRIVATE]));
+
+	dpmgr_free(fixture_alloc(test, refusing, 1, "t"));
+	new = create(test, f, "new", false);
+	dpmgr_free(fixture_alloc(test, new, 1, "t"));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, driver.nr_thaws, 1);
+	dpmgr_drain(f->mgr);
+	KUNIT_EXPECT_EQ(test, 0, fixture_used(f->mgr->pools[DPMGR_PRIVATE]));
+	dpmgr_client_destroy(frozen);
+	dpmgr_client_destroy(refusing);
+	dpmgr_client_destroy(new);
+	fixture_expect_all_free(test, f);
+}
+
+static void what_works_on_after_a_freeze_by_hand_is_saved_at_the_kexec(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *frozen = create(test, f, "frozen", true);
+	struct dpmgr_client *refusing = create(test, f, "refusing", false);
+	struct dpmgr_client *new;
+	struct dpmgr_buf *buf;
+
+	fixture_alloc(test, frozen, SZ_8K, "kept");
+	buf = fixture_alloc(test, frozen, SZ_8K, "freed when frozen");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(refusing, false));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	dpmgr_free(buf);
+	fixture_alloc(test, refusing, SZ_8K, "later");
+	/* This one changed its mind. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(refusing, true));
+	new = create(test, f, "new", false);
+	fixture_alloc(test, new, SZ_8K, "later");
+	fixture_kexec(test, f, frozen, refusing, new, NULL);
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 1);
+
+	frozen = create(test, f, "frozen", false);
+	expect_retrieved(test, frozen, 1);
+	refusing = create(test, f, "refusing", false);
+	expect_retrieved(test, refusing, 1);
+	new = create(test, f, "new", false);
+	expect_retrieved(test, new, 1);
+	/* What was held is free, and scrubbed, by now. */
+	dpmgr_drain(f->mgr);
+	KUNIT_EXPECT_EQ(test, 6, fixture_used(f->mgr->pools[DPMGR_PRIVATE]));
+	dpmgr_client_destroy(frozen);
+	dpmgr_client_destroy(refusing);
+	dpmgr_client_destroy(new);
+}
+
+static void only_a_commit_counts(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_preserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_PRESERVED);
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 0);
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_FROZEN);
+	/* Further back is not a step. */
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_preserve(f->mgr));
+	dpmgr_client_destroy(client);
+	/* A crash. */
+	restart(test, f, DPMGR_REGION_SPENT);
+	fixture_expect_all_free(test, f);
+}
+
+static void what_was_committed_by_hand_is_restored_by_the_next_load(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+	struct dpmgr_client *absent = create(test, f, "absent", false);
+	struct dpmgr_client_params params = fixture_params("new");
+
+	driver.state_len = 100;
+	fixture_alloc(test, absent, SZ_8K, "tag");
+	dpmgr_client_destroy(absent);
+	fixture_alloc(test, client, SZ_8K, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_COMMITTED);
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM_FORCED));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			PTR_ERR(dpmgr_client_create(f->mgr, f->dev, &params)));
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_GOOD);
+	client = create(test, f, "disk", true);
+	KUNIT_EXPECT_EQ(test, 100, dpmgr_client_get_state(client, NULL, 0));
+	expect_retrieved(test, client, 1);
+	absent = create(test, f, "absent", true);
+	expect_retrieved(test, absent, 1);
+	dpmgr_client_destroy(client);
+	dpmgr_client_destroy(absent);
+}
+
+static void a_commit_that_is_called_off_is_spent(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+	struct dpmgr_buf *buf = fixture_alloc(test, client, SZ_64K, "tag");
+	unsigned int round;
+
+	driver.state_len = 100;
+	for (round = 1; round < 4; round++) {
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+		dpmgr_free(buf);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+		KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_NORMAL);
+		KUNIT_EXPECT_EQ(test, driver.nr_thaws, round);
+		/* What it said is no longer so. */
+		KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_client_get_state(client, NULL, 0));
+		buf = fixture_alloc(test, client, SZ_64K, "tag");
+	}
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_SPENT);
+	/* No number is used twice. */
+	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 3);
+	fixture_expect_all_free(test, f);
+}
+
+static void for_tests_a_commit_that_is_called_off_can_be_kept(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	unsigned int round;
+
+	f->config.keep_commits = true;
+	restart(test, f, DPMGR_REGION_SPENT);
+	client = create(test, f, "disk", false);
+	for (round = 0; round < 3; round++) {
+		fixture_alloc(test, client, 1, "tag");
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	}
+	fixture_alloc(test, client, 1, "after the last commit");
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_GOOD);
+	client = create(test, f, "disk", false);
+	expect_retrieved(test, client, 3);
+	dpmgr_client_destroy(client);
+}
+
+static void a_plain_reboot_spends_what_was_committed_by_hand(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", false);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, NULL);
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_SPENT);
+	fixture_expect_all_free(test, f);
+}
+
+static void a_kexec_after_a_commit_by_hand_saves_again(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	fixture_kexec(test, f, client, NULL);
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 1);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->found.generation, 2);
+	client = create(test, f, "disk", false);
+	expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
+/* More driver state than was charged: what is saved next doesn't fit. */
+static void overflow(struct dpmgr_client *client, bool overflows)
+{
+	client->state = overflows ? state_bytes : NULL;
+	client->state_len = overflows ? DPMGR_DRIVER_STATE_MAX : 0;
+}
+
+static void a_kexec_that_cannot_save_again_leaves_what_was_committed(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", false);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
+	overflow(client, true);
+	KUNIT_EXPECT_EQ(test, -ENOSPC, dpmgr_servicing_save(f->mgr));
+	overflow(client, false);
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_GOOD);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->found.generation, 1);
+	client = create(test, f, "disk", false);
+	expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
+static void nothing_is_done_by_hand_once_the_kernel_ends(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_preserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_commit(f->mgr));
+	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_finish(f->mgr, DPMGR_FINISH_LEAK));
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_GOOD);
+}
+
+static void a_client_that_leaves_while_frozen_leaves_its_buffers(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+	struct dpmgr_buf *freed;
+
+	driver.state_len = 50;
+	fixture_alloc(test, client, SZ_8K, "kept");
+	freed = fixture_alloc(test, client, SZ_8K, "freed");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	dpmgr_free(freed);
+	dpmgr_client_destroy(client);
+	dpmgr_drain(f->mgr);
+	KUNIT_EXPECT_EQ(test, 2, fixture_used(f->mgr->pools[DPMGR_PRIVATE]));
+
+	/* Its driver may even come back before the kexec. */
+	client = create(test, f, "disk", true);
+	KUNIT_EXPECT_EQ(test, 50, dpmgr_client_get_state(client, NULL, 0));
+	expect_retrieved(test, client, 1);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	dpmgr_client_destroy(client);
+	fixture_kexec(test, f, NULL);
+	KUNIT_EXPECT_EQ(test, driver.nr_thaws, 0);
+	client = create(test, f, "disk", true);
+	KUNIT_EXPECT_EQ(test, 50, dpmgr_client_get_state(client, NULL, 0));
+	expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
+static int freeze_thread(void *mgr)
+{
+	return dpmgr_freeze(mgr);
+}
+
+static void a_driver_is_not_unbound_during_its_callback(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("disk");
+	DECLARE_COMPLETION_ONSTACK(entered);
+	DECLARE_COMPLETION_ONSTACK(leave);
+	struct dpmgr_client *client;
+	struct task_struct *task;
+
+	params.freeze = driver_freeze;
+	params.owner = THIS_MODULE;
+	client = devm_dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	fixture_alloc(test, client, 1, "tag");
+	driver.entered = &entered;
+	driver.leave = &leave;
+	task = kthread_create(freeze_thread, f->mgr, "dpmgr-freeze");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
+	wake_up_process(task);
+	wait_for_completion(&entered);
+	/* This is what unbinding takes first. */
+	KUNIT_EXPECT_FALSE(test, device_trylock(f->dev));
+	complete(&leave);
+	KUNIT_EXPECT_EQ(test, 0, kthread_stop(task));
+	put_task_struct(task);
+	/* Frozen; and now it goes. */
+	kunit_device_unregister(test, f->dev);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, driver.nr_thaws, 0);
+	KUNIT_EXPECT_EQ(test, 1, fixture_used(f->mgr->pools[DPMGR_PRIVATE]));
+}
+
+static void at_a_kexec_a_device_that_is_being_bound_is_not_waited_for(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	device_lock(f->dev);
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
+	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
+	device_unlock(f->dev);
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 0);
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_GOOD);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(client));
+	dpmgr_client_destroy(client);
+}
+
+static void a_region_that_is_too_small_stops_servicing_by_hand(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *driven = create(test, f, "driven", true);
+	struct dpmgr_client *client = create(test, f, "disk", false);
+
+	fixture_alloc(test, client, 1, "tag");
+	overflow(client, true);
+	KUNIT_EXPECT_EQ(test, -ENOSPC, dpmgr_preserve(f->mgr));
+	/* A failure thaws, and that drops a driver's state. */
+	client->state_is_old = true;
+	KUNIT_EXPECT_EQ(test, -ENOSPC, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, dpmgr_commit(f->mgr));
+	client->state_is_old = false;
+	overflow(client, false);
+	KUNIT_EXPECT_EQ(test, driver.nr_freezes, 2);
+	KUNIT_EXPECT_EQ(test, driver.nr_thaws, 2);
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_NORMAL);
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	dpmgr_client_destroy(driven);
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_SPENT);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(driver_state_comes_back_byte_for_byte),
+	KUNIT_CASE(driver_state_is_kept_until_somebody_wants_it),
+	KUNIT_CASE(driver_state_has_its_limits),
+	KUNIT_CASE(a_driver_that_refuses_is_orphaned_and_stops_nobody),
+	KUNIT_CASE(without_keepalive_a_client_is_orphaned_unasked),
+	KUNIT_CASE(what_was_pending_for_a_client_that_refuses_is_orphaned),
+	KUNIT_CASE(all_or_nothing_by_hand_leaves_all_as_it_was),
+	KUNIT_CASE(all_or_nothing_at_a_kexec_keeps_nobody),
+	KUNIT_CASE(a_frozen_client_waits_and_the_others_work_on),
+	KUNIT_CASE(what_works_on_after_a_freeze_by_hand_is_saved_at_the_kexec),
+	KUNIT_CASE(only_a_commit_counts),
+	KUNIT_CASE(what_was_committed_by_hand_is_restored_by_the_next_load),
+	KUNIT_CASE(a_commit_that_is_called_off_is_spent),
+	KUNIT_CASE(for_tests_a_commit_that_is_called_off_can_be_kept),
+	KUNIT_CASE(a_plain_reboot_spends_what_was_committed_by_hand),
+	KUNIT_CASE(a_kexec_after_a_commit_by_hand_saves_again),
+	KUNIT_CASE(a_kexec_that_cannot_save_again_leaves_what_was_committed),
+	KUNIT_CASE(nothing_is_done_by_hand_once_the_kernel_ends),
+	KUNIT_CASE(a_client_that_leaves_while_frozen_leaves_its_buffers),
+	KUNIT_CASE(a_driver_is_not_unbound_during_its_callback),
+	KUNIT_CASE(at_a_kexec_a_device_that_is_being_bound_is_not_waited_for),
+	KUNIT_CASE(a_region_that_is_too_small_stops_servicing_by_hand),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "dpmgr_lifecycle",
+	.init = lifecycle_init,
+	.exit = fixture_exit,
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);
