@@ -478,11 +478,14 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 		ret = -E2BIG;
 	if (ret)
 		buf = ERR_PTR(ret);
-	if (!(args->gfp & __GFP_NOWARN))
-		dev_warn_ratelimited(client->dev,
-				     "dma_pool_mgr: %s: allocation of %zu bytes for \"%.32s\" refused: %s (%pe)\n",
-				     client->name, size, args->tag ?: "(null)",
-				     refusal(PTR_ERR(buf)), buf);
+	if (args->gfp & __GFP_NOWARN)
+		return buf;
+	if (buf == ERR_PTR(-ENOSPC) && client->persistent)
+		dpmgr_state_report(client->mgr, sizeof(struct dpmgr_abi_run));
+	dev_warn_ratelimited(client->dev,
+			     "dma_pool_mgr: %s: allocation of %zu bytes for \"%.32s\" refused: %s (%pe)\n",
+			     client->name, size, args->tag ?: "(null)",
+			     refusal(PTR_ERR(buf)), buf);
 	return buf;
 }
 

@@ -369,6 +369,8 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 		dpmgr_open_stock_flush(mgr);
 		client = client_new(mgr, params->name, params->persistent);
 	}
+	if (client == ERR_PTR(-ENOSPC))
+		dpmgr_state_report(mgr, dpmgr_client_state_bytes(params->name));
 	if (IS_ERR(client))
 		return client;
 	client->visibility = params->visibility;

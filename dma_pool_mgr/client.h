@@ -290,6 +290,7 @@ void dpmgr_buf_look(const struct dpmgr_page_run *run,
 		    void *arg);
 int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes);
 void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes);
+void dpmgr_state_report(const struct dpmgr *mgr, u64 bytes);
 int dpmgr_text_check(const char *text, size_t max_len, char lowest);
 const char *dpmgr_buf_state_name(enum dpmgr_buf_state state);
 

@@ -12,12 +12,16 @@
  *
  * Locking: see struct dpmgr_client and enum dpmgr_buf_state.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/atomic.h>
 #include <linux/cleanup.h>
 #include <linux/dma_pool_mgr_abi.h>
 #include <linux/err.h>
 #include <linux/list.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/string.h>
 
@@ -73,6 +77,17 @@ int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes)
 		return 0;
 	dpmgr_state_uncharge(mgr, bytes);
 	return -ENOSPC;
+}
+
+/* Say how much the state region lacks for @bytes more, if it does. Context: any. */
+void dpmgr_state_report(const struct dpmgr *mgr, u64 bytes)
+{
+	u64 used = atomic64_read(&mgr->state_used) + bytes;
+
+	/* Each slot has to be larger. */
+	if (mgr->state_limit && used > mgr->state_limit)
+		pr_warn_ratelimited("the state region is too small: it must have %llu bytes more\n",
+				    PAGE_ALIGN(2 * (used - mgr->state_limit)));
 }
 
 void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes)

@@ -351,7 +351,7 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 }
 
 /* The administrator says that no device writes any more: close what is open. */
-static int discard(struct dpmgr *mgr, const struct dpmgr_state *state)
+static int give_up_saved(struct dpmgr *mgr, const struct dpmgr_state *state)
 {
 	u64 i;
 	int ret;
@@ -393,7 +393,7 @@ static int read_and_restore(struct dpmgr *mgr, void *payload)
 	if (why)
 		return refuse_damaged(region, why);
 	if (discards)
-		return discard(mgr, &state);
+		return give_up_saved(mgr, &state);
 
 	ret = restore_all(mgr, &state);
 	if (ret == -ENOSPC)

@@ -316,6 +316,7 @@ static int replace_state(struct dpmgr_client *client, const void *data, u32 len,
 	if (!copy)
 		return -ENOMEM;
 	if (dpmgr_state_charge(client->mgr, state_room(len))) {
+		dpmgr_state_report(client->mgr, state_room(len));
 		kvfree(copy);
 		return -ENOSPC;
 	}

@@ -3,9 +3,9 @@
  * Servicing: how what is here now comes to be what the next kernel restores, or the
  * next version of this module.
  *
- *	normal ──preserve──► preserved ──freeze──► frozen ──commit──► committed
- *	   ▲                     │                   │                   │
- *	   └─────────────────────┴────unpreserve─────┴───────────────────┘
+ *	normal --preserve--> preserved --freeze--> frozen --commit--> committed
+ *	  ^                      |                   |                    |
+ *	  +----------------------+----unpreserve-----+--------------------+
  *
  * Each step may be taken by hand, and from any state before it. A kexec takes all that
  * are left, in our reboot notifiers, and can't be called off. Only a commit counts: any
@@ -71,31 +71,28 @@ static void set_phase(struct dpmgr *mgr, enum dpmgr_phase phase)
 }
 
 /*
- * Walk persistent clients, pinned one at a time, while others come and go. @name is of
- * the last one, "" before the first.
+ * Walk persistent clients while others come and go: the one after @previous, which
+ * may be NULL, pinned until it is @previous.
  */
-static struct dpmgr_client *next_client(struct dpmgr *mgr, char *name)
+static struct dpmgr_client *next_client(struct dpmgr *mgr,
+					struct dpmgr_client *previous)
 {
+	const char *name = previous ? previous->name : "";
 	struct dpmgr_client *client;
 
-	guard(mutex)(&mgr->lock);
-	do {
-		client = dpmgr_client_next(mgr, name);
-		if (!client)
-			return NULL;
-		strscpy(name, client->name, DPMGR_NAME_MAX + 1);
-	} while (!client->persistent);
-	kobject_get(&client->kobj);
+	scoped_guard(mutex, &mgr->lock) {
+		do {
+			client = dpmgr_client_next(mgr, name);
+			if (client)
+				name = client->name;
+		} while (client && !client->persistent);
+		if (client)
+			kobject_get(&client->kobj);
+	}
+	if (previous)
+		kobject_put(&previous->kobj);
 	return client;
 }
-
-static void unpin(struct dpmgr_client *client)
-{
-	kobject_put(&client->kobj);
-}
-
-#define for_each_persistent(client, mgr, name)				\
-	for ((name)[0] = 0; ((client) = next_client(mgr, name)); unpin(client))
 
 /* What can't be kept is not to be taken up: nor is its driver's state. */
 static void refuse(struct dpmgr_client *client, const char *why, int err)
@@ -242,21 +239,19 @@ static void freeze_one(struct dpmgr_client *client, const struct device *dev)
 
 static void thaw_all(struct dpmgr *mgr, bool at_kexec)
 {
-	char name[DPMGR_NAME_MAX + 1];
-	struct dpmgr_client *client;
+	struct dpmgr_client *client = NULL;
 
-	for_each_persistent(client, mgr, name)
+	while ((client = next_client(mgr, client)))
 		turn_client(client, at_kexec, thaw_live);
 }
 
 /* Freeze all that can be. Whether one can't, and that was to stop the others. */
 static bool freeze_all(struct dpmgr *mgr, bool at_kexec)
 {
-	char name[DPMGR_NAME_MAX + 1];
-	struct dpmgr_client *client;
+	struct dpmgr_client *client = NULL;
 	unsigned int nr_refused = 0;
 
-	for_each_persistent(client, mgr, name) {
+	while ((client = next_client(mgr, client))) {
 		turn_client(client, at_kexec, freeze_one);
 		nr_refused += client->refused;
 	}
@@ -278,11 +273,10 @@ static void wait_for_allocations(struct dpmgr *mgr)
 /* Everybody's runs come and go no more. */
 static void freeze_rest(struct dpmgr *mgr, bool nobody_is_kept)
 {
-	char name[DPMGR_NAME_MAX + 1];
-	struct dpmgr_client *client;
+	struct dpmgr_client *client = NULL;
 
 	dpmgr_drain(mgr);
-	for_each_persistent(client, mgr, name) {
+	while ((client = next_client(mgr, client))) {
 		guard(mutex)(&mgr->lock);
 		if (nobody_is_kept && client->dev)
 			client->refused = true;

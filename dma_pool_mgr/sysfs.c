@@ -178,21 +178,23 @@ static ssize_t keepalive_store(struct kobject *kobj, struct kobj_attribute *attr
 	return ret ?: count;
 }
 
-#define CLIENT_NUMBER(_name, _field)						\
+/* An attribute that shows a number; @value is of a "client". */
+#define CLIENT_NUMBER(_name, value)						\
 static ssize_t _name##_show(struct kobject *kobj, struct kobj_attribute *attr,	\
 			    char *buf)						\
 {										\
-	return sysfs_emit(buf, "%llu\n",					\
-			  (u64)READ_ONCE(client_of(kobj)->_field));		\
+	const struct dpmgr_client *client = client_of(kobj);			\
+										\
+	return sysfs_emit(buf, "%llu\n", (u64)(value));				\
 }										\
 static struct kobj_attribute _name##_attr = __ATTR_RO(_name)
 
-CLIENT_NUMBER(pages, nr_pages);
-CLIENT_NUMBER(pages_max, nr_pages_max);
-CLIENT_NUMBER(buffers, nr_bufs);
-CLIENT_NUMBER(pending, nr_pending);
-CLIENT_NUMBER(kept_out, nr_kept);
-CLIENT_NUMBER(driver_state_bytes, state_len);
+CLIENT_NUMBER(pages, READ_ONCE(client->nr_pages));
+CLIENT_NUMBER(pages_max, READ_ONCE(client->nr_pages_max));
+CLIENT_NUMBER(buffers, READ_ONCE(client->nr_bufs));
+CLIENT_NUMBER(pending, READ_ONCE(client->nr_pending));
+CLIENT_NUMBER(kept_out, READ_ONCE(client->nr_kept));
+CLIENT_NUMBER(driver_state_bytes, READ_ONCE(client->state_len));
 
 static struct kobj_attribute state_attr = __ATTR_RO(state);
 static struct kobj_attribute keepalive_attr = __ATTR_RW(keepalive);
