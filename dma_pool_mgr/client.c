@@ -555,12 +555,15 @@ void dpmgr_client_destroy(struct dpmgr_client *client)
 	mgr = client->mgr;
 	dev = client->dev;
 
+	/* Once it is absent, anybody may prune it. */
+	kobject_get(&client->kobj);
 	scoped_guard(mutex, &client->lock) {
 		while (give_up_some(client, _RET_IP_))
 			cond_resched();
 		scoped_guard(mutex, &mgr->lock)
 			leave(client);
 	}
+	kobject_put(&client->kobj);
 	put_device(dev);
 	dpmgr_drain(mgr);
 	dpmgr_clients_prune(mgr);

@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 
 #include "fixture.h"
+#include "sysfs.h"
 
 #define NR_THREADS	4
 #define NR_ROUNDS	2000
@@ -38,6 +39,7 @@ struct torturer {
 	char name[16];
 	u8 mark;
 	bool stop;
+	bool goes_on;
 };
 
 /* From hard IRQ: free what we have, and take another. */
@@ -80,8 +82,8 @@ static void take_one(struct torturer *t, unsigned int i)
 	struct dpmgr_buf *buf;
 
 	buf = dpmgr_alloc(t->client, size, gfp | __GFP_NOWARN, tags[random % 3]);
-	/* Frozen: keep what we have, to see it come back. */
-	if (buf == ERR_PTR(-EBUSY))
+	/* Frozen: keep what we have, to see it come back; or wait for the thaw. */
+	if (buf == ERR_PTR(-EBUSY) && !t->goes_on)
 		t->stop = true;
 	if (IS_ERR(buf))
 		return;
@@ -97,12 +99,15 @@ static void take_one(struct torturer *t, unsigned int i)
 static void start_anew(struct torturer *t)
 {
 	struct dpmgr_buf *buf;
+	int ret;
 
 	irq_work_sync(&t->irq_work);
 	t->irq_buf = NULL;
 	memset(t->held, 0, sizeof(t->held));
 	dpmgr_client_destroy(t->client);
-	t->client = dpmgr_client_create(t->f->mgr, t->f->dev, &t->params);
+	while ((t->client = dpmgr_client_create(t->f->mgr, t->f->dev, &t->params)) ==
+	       ERR_PTR(-EBUSY) && t->goes_on)
+		cond_resched();
 	if (IS_ERR(t->client)) {
 		t->broken = "a client could not be created again";
 		t->client = NULL;
@@ -114,7 +119,8 @@ static void start_anew(struct torturer *t)
 			t->broken = "a pending buffer was written into";
 		dpmgr_free(buf);
 	}
-	if (dpmgr_client_finish(t->client))
+	ret = dpmgr_client_finish(t->client);
+	if (ret && !(ret == -EBUSY && t->goes_on))
 		t->broken = "a client could not finish";
 }
 
@@ -123,7 +129,8 @@ static int torture_thread(void *data)
 	struct torturer *t = data;
 	unsigned int round;
 
-	for (round = 0; round < NR_ROUNDS && !t->broken && !t->stop; round++) {
+	for (round = 0; (t->goes_on || round < NR_ROUNDS) && !t->broken &&
+	     !READ_ONCE(t->stop); round++) {
 		u32 random = prandom_u32_state(&t->rnd);
 		unsigned int i = random % NR_HELD;
 
@@ -189,7 +196,8 @@ static void run_thread(struct kunit *test, int (*function)(void *),
 	wake_up_process(task);
 }
 
-static struct torturer *start_torture(struct kunit *test, struct fixture *f)
+static struct torturer *start_torture(struct kunit *test, struct fixture *f,
+				      bool goes_on)
 {
 	struct torturer *torturers;
 	unsigned int i;
@@ -201,6 +209,7 @@ static struct torturer *start_torture(struct kunit *test, struct fixture *f)
 		struct torturer *t = &torturers[i];
 
 		t->f = f;
+		t->goes_on = goes_on;
 		t->mark = 0x11 * (i + 1);
 		t->irq_work = IRQ_WORK_INIT_HARD(torture_irq);
 		prandom_seed_state(&t->rnd, i + 1);
@@ -223,7 +232,7 @@ static void threads_and_interrupts_do_not_disturb_each_other(struct kunit *test)
 	looking.client = fixture_client(test, f, "staying");
 	for (i = 0; i < NR_STAYING; i++)
 		fixture_alloc(test, looking.client, 1 + i % 3 * PAGE_SIZE, "stays");
-	torturers = start_torture(test, f);
+	torturers = start_torture(test, f, false);
 	run_thread(test, looking_thread, &looking, NR_THREADS);
 	for (i = 0; i < NR_THREADS; i++) {
 		struct torturer *t = &torturers[i];
@@ -298,7 +307,7 @@ static unsigned int check_held(struct kunit *test, struct fixture *f,
 static void a_save_in_full_flight_restores_to_whole_buffers(struct kunit *test)
 {
 	struct fixture *f = test->priv;
-	struct torturer *torturers = start_torture(test, f);
+	struct torturer *torturers = start_torture(test, f, false);
 	struct dpmgr_pages *pages;
 	unsigned int i, nr = 0;
 
@@ -320,9 +329,48 @@ static void a_save_in_full_flight_restores_to_whole_buffers(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(pages, true));
 }
 
+/* Each step by hand reads back what it wrote, and fails if that is not whole. */
+static void servicing_that_is_called_off_disturbs_nobody(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct torturer *torturers;
+	unsigned int i, j, round;
+
+	KUNIT_ASSERT_EQ(test, 0, dpmgr_sysfs_create(f->mgr, "dpmgr_torture"));
+	torturers = start_torture(test, f, true);
+	for (round = 0; round < 30; round++) {
+		int ret = dpmgr_finish(f->mgr, DPMGR_FINISH_FAIL);
+
+		KUNIT_EXPECT_TRUE(test, !ret || ret == -ENOTEMPTY);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_preserve(f->mgr));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+		if (round % 2)
+			KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+		msleep(20);
+	}
+	for (i = 0; i < NR_THREADS; i++) {
+		struct torturer *t = &torturers[i];
+
+		WRITE_ONCE(t->stop, true);
+		wait_for_completion(&t->done);
+		KUNIT_EXPECT_GT(test, t->nr_allocated, 0);
+		KUNIT_EXPECT_NULL_MSG(test, t->broken, "%s", t->broken);
+		for (j = 0; j < NR_HELD; j++)
+			if (t->held[j])
+				give_back(t, j);
+		dpmgr_free(t->irq_buf);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_client_stopped(t->client));
+		dpmgr_client_destroy(t->client);
+	}
+	dpmgr_sysfs_remove(f->mgr);
+	fixture_expect_all_free(test, f);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_SLOW(threads_and_interrupts_do_not_disturb_each_other),
 	KUNIT_CASE_SLOW(a_save_in_full_flight_restores_to_whole_buffers),
+	KUNIT_CASE_SLOW(servicing_that_is_called_off_disturbs_nobody),
 	{}
 };
 
