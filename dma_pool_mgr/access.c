@@ -4,8 +4,9 @@
  *
  * Each call tells a stale handle, without a word: these are on fast paths.
  *
- * A user mapping holds its buffer, and the module: the pages go back when the driver
- * has given up the buffer and the last mapping is gone. Pool pages have no
+ * A user mapping holds its buffer: the pages go back when the driver has given up
+ * the buffer and the last mapping is gone. The mapped file holds its driver, and that,
+ * by the symbols that it uses, this module. Pool pages have no
  * struct page that may be relied on, so all mappings are of page frame numbers,
  * and scatter lists carry DMA addresses only.
  *
@@ -14,7 +15,6 @@
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
 #include <linux/mm.h>
-#include <linux/module.h>
 #include <linux/pfn.h>
 #include <linux/refcount.h>
 #include <linux/scatterlist.h>
@@ -218,7 +218,6 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_buf_sg_table, DMA_POOL_MGR);
 /* One call of dpmgr_buf_mmap() and what became of it by fork() and munmap(). */
 struct user_mapping {
 	struct dpmgr_buf *buf;
-	struct module *module;
 	refcount_t nr_vmas;
 };
 
@@ -236,7 +235,6 @@ static void user_mapping_close(struct vm_area_struct *vma)
 	if (!refcount_dec_and_test(&mapping->nr_vmas))
 		return;
 	dpmgr_buf_release(mapping->buf);
-	module_put(mapping->module);
 	kfree(mapping);
 }
 
@@ -310,9 +308,6 @@ int dpmgr_buf_mmap(struct dpmgr_buf *buf, struct vm_area_struct *vma)
 		return ret;
 	}
 	mapping->buf = buf;
-	/* The buffer's client keeps it now; not for ever, if it is absent. */
-	mapping->module = buf->client->mgr->module;
-	__module_get(mapping->module);
 	refcount_set(&mapping->nr_vmas, 1);
 	vma->vm_private_data = mapping;
 	vma->vm_ops = &user_mapping_ops;

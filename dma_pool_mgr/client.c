@@ -3,8 +3,9 @@
  * Clients: created under a name, served by one pool, and outlived by the
  * buffers that they leave to the next client of that name.
  *
- * A name is live (a driver has the client), absent (nobody has it, but buffers
- * are pending under it: parked, or restored from an earlier kernel) or unknown.
+ * A name is live (a driver has the client), absent (nobody has it, but something is
+ * left under it: buffers, parked or restored from an earlier kernel, or driver state) or
+ * unknown.
  * Creating a client claims an absent name; destroying it makes the name absent
  * again with every persistent buffer pending, or unknown if there is none.
  *
@@ -412,6 +413,10 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	client->freeze = params->freeze;
 	client->thaw = params->thaw;
 	client->refused = false;
+	/* Whoever was here before: it is an earlier driver's. */
+	client->state_is_old = client->state;
+	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
+		WRITE_ONCE(client->keepalive, true);
 	client->backing = backing;
 	client->node_id = params->node;
 	client->end_pfn = end_pfn;
@@ -427,8 +432,8 @@ try_create(struct dpmgr *mgr, struct device *dev,
  * @dev: the device whose buffers these will be; its DMA mask must be set
  * @params: what is asked for; copied
  *
- * If buffers are pending under that name, @params must ask for the same
- * visibility, lower VTL policy and persistence as when they were allocated.
+ * If an earlier client of that name has left something, @params must ask for the same
+ * visibility, lower VTL policy, VTL0 mask and persistence, for the same device.
  *
  * Context: may sleep.
  * Return: the client; an ERR_PTR of -EINVAL, -ENAMETOOLONG, -E2BIG, -EEXIST,
@@ -648,8 +653,7 @@ void dpmgr_clients_prune(struct dpmgr *mgr)
 			rb_entry(node, struct dpmgr_client, node);
 
 		next = rb_next(node);
-		if (client->dev || READ_ONCE(client->nr_bufs) ||
-		    (client->state && client->state_is_old))
+		if (client->dev || READ_ONCE(client->nr_bufs) || client->state)
 			continue;
 		client_free(client);
 	}

@@ -147,8 +147,8 @@ struct dpmgr_tag {
  * @frozen: its runs come and go no more. Written under @mgr's lock and drain_lock;
  *	read under either or in an RCU read section
  * @freezing: @keepalive can't be changed any more. @buf_lock
- * @refused: it did not freeze: its buffers are saved as orphaned. @mgr's
- *	servicing_lock
+ * @refused: it did not freeze: its buffers are saved as orphaned. Written under
+ *	@mgr's servicing_lock or, while nobody is being frozen, its lock
  * @state: the driver's, @state_len bytes; NULL if there is none. @mgr's lock
  * @state_len: bytes
  * @state_is_old: @state is what an earlier kernel's driver left

@@ -104,9 +104,9 @@ struct dpmgr_vtl0 {
  *	held over the drivers' callbacks
  * @phase: how far servicing has come. Written under @servicing_lock and @lock,
  *	read under either
- * @ended: persistent clients come and go no more. @lock
- * @ending: this kernel is about to end: servicing isn't for hands any more.
- *	@servicing_lock
+ * @ended: no persistent client is created any more. @lock
+ * @ending: this kernel is about to end: servicing isn't for hands any more. Set
+ *	once, read in any context
  * @all_or_nothing: a driver that refuses to freeze stops the others. Any context
  * @keep_commits: for tests: what was committed stays so when it is called off
  * @vtom_bit: address bit of what is shared, or DPMGR_NO_VTOM; fixed

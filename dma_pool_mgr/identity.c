@@ -45,14 +45,12 @@ static const char *pci_may_write(const char *address)
 	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
 		return "its PCI address can't be read";
 	pdev = pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, function));
+	/* It may be there all the same, behind a bridge that has no driver yet. */
 	if (!pdev)
-		return NULL;
+		return "it is not to be found, so whether it has stopped can't be told";
 	pci_read_config_word(pdev, PCI_COMMAND, &command);
 	pci_dev_put(pdev);
-	/* All ones is the answer for a device that is gone. */
-	if (command == U16_MAX || !(command & PCI_COMMAND_MASTER))
-		return NULL;
-	return "it is still a bus master";
+	return command & PCI_COMMAND_MASTER ? "it is still a bus master" : NULL;
 }
 
 /**
@@ -66,9 +64,6 @@ const char *dpmgr_identity_may_write(const struct dpmgr_identity *identity)
 {
 	if (!*identity->address)
 		return "it is not known which device it was";
-	/* A device on no bus is software's. */
-	if (!*identity->bus)
-		return NULL;
 	if (IS_ENABLED(CONFIG_PCI) && !strcmp(identity->bus, "pci"))
 		return pci_may_write(identity->address);
 	return "whether it has stopped can't be told for its bus";

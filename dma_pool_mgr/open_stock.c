@@ -37,7 +37,7 @@ static struct list_head *list_of(struct dpmgr_vtl0 *vtl0, u32 nr_pages, u32 mask
 /**
  * dpmgr_open_stock_put() - take in a freed buffer, open as it is
  * @buf: a VTL0 client's, of a pool, that nobody refers to; in an RCU read section
- *	in which the manager was seen not to be frozen
+ *	in which its client was seen not to be frozen
  *
  * Context: any but NMI.
  * Return: whether it was taken. The client may be gone then.

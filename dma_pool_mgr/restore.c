@@ -350,6 +350,14 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 	return ret;
 }
 
+/* Quarantined pages that are no longer of a pool can't be handed out anyway. */
+static bool is_in_pool(const struct dpmgr *mgr, const struct dpmgr_abi_pages *saved)
+{
+	const struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
+
+	return pool && dpmgr_pages_find(&pool->pages, le64_to_cpu(saved->base_pfn)) >= 0;
+}
+
 /* The administrator says that no device writes any more: close what is open. */
 static int give_up_saved(struct dpmgr *mgr, const struct dpmgr_state *state)
 {
@@ -365,7 +373,9 @@ static int give_up_saved(struct dpmgr *mgr, const struct dpmgr_state *state)
 						      le32_to_cpu(run->nr_pages));
 	}
 	for (i = 0; i < state->nr_pages && !ret; i++)
-		ret = restore_pages(mgr, &state->pages[i]);
+		if (state->pages[i].state == DPMGR_ABI_MUST_CLOSE ||
+		    is_in_pool(mgr, &state->pages[i]))
+			ret = restore_pages(mgr, &state->pages[i]);
 	if (!ret)
 		pr_warn("restore=discard: generation %u is not restored: %llu buffers of %llu clients\n",
 			mgr->region->generation, state->nr_runs, state->nr_clients);
@@ -413,7 +423,7 @@ static int read_and_restore(struct dpmgr *mgr, void *payload)
  *
  * Context: may sleep. Writes nothing to the region or the pools.
  * Return: 0; -EBADMSG if the saved state is damaged or doesn't fit the pools;
- * -ENOSPC; -ENOMEM. After a failure the manager must be destroyed. The log says
+ * -EOPNOTSUPP or -EIO if what is open to VTL0 can't be closed; -ENOSPC; -ENOMEM. After a failure the manager must be destroyed. The log says
  * why.
  */
 int dpmgr_restore(struct dpmgr *mgr)
@@ -437,7 +447,7 @@ int dpmgr_restore(struct dpmgr *mgr)
  * dpmgr_restore_seal() - what was restored must not be restored again
  * @mgr: the manager, about to hand out its first page
  *
- * If that was discarded, every page is scrubbed before any is handed out.
+ * If something was discarded, every page is scrubbed before any is handed out.
  *
  * Context: may sleep.
  */
@@ -456,8 +466,11 @@ void dpmgr_restore_seal(struct dpmgr *mgr)
 		dpmgr_region_format(base, size, region->generation);
 		region->next_slot = 0;
 	}
+	if (region->restore != DPMGR_RESTORE_DISCARD ||
+	    region->found.status == DPMGR_REGION_NEVER_WRITTEN ||
+	    region->found.status == DPMGR_REGION_SPENT)
+		return;
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
-		while (region->restore == DPMGR_RESTORE_DISCARD && mgr->pools[v] &&
-		       dpmgr_pool_scrub(mgr->pools[v]))
+		while (mgr->pools[v] && dpmgr_pool_scrub(mgr->pools[v]))
 			cond_resched();
 }

@@ -49,7 +49,7 @@ static int check_turn(const struct dpmgr_client *client)
 	lockdep_assert_held(&client->lock);
 	if (client->finished)
 		return -ESTALE;
-	return client->frozen ? -EBUSY : 0;
+	return READ_ONCE(client->frozen) ? -EBUSY : 0;
 }
 
 static struct dpmgr_buf *first_of(struct dpmgr_tag *tag)
@@ -249,7 +249,7 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_finish, DMA_POOL_MGR);
 int dpmgr_client_stopped(struct dpmgr_client *client)
 {
 	scoped_guard(mutex, &client->lock) {
-		if (client->frozen)
+		if (READ_ONCE(client->frozen))
 			return -EBUSY;
 		while (dpmgr_client_free_some(client, true))
 			cond_resched();
@@ -284,30 +284,26 @@ static u64 state_room(size_t len)
 	return ALIGN((u64)len, 8);
 }
 
-static void set_state(struct dpmgr_client *client, void *state, u32 len, bool is_old)
-{
-	lockdep_assert_held(&client->mgr->lock);
-	if (client->state)
-		dpmgr_state_uncharge(client->mgr, state_room(client->state_len));
-	kvfree(client->state);
-	client->state = state;
-	client->state_len = len;
-	client->state_is_old = is_old;
-}
-
 /* Context: process, holding the manager's lock. */
 void dpmgr_client_drop_state(struct dpmgr_client *client)
 {
-	set_state(client, NULL, 0, false);
+	lockdep_assert_held(&client->mgr->lock);
+	dpmgr_state_uncharge(client->mgr, state_room(client->state_len));
+	kvfree(client->state);
+	client->state = NULL;
+	client->state_len = 0;
+	client->state_is_old = false;
 }
 
 /* Copy what is kept for the next kernel, and keep room for it. */
 static int replace_state(struct dpmgr_client *client, const void *data, u32 len,
 			 bool is_old)
 {
+	const u64 old_room = state_room(client->state_len);
+	struct dpmgr *mgr = client->mgr;
 	void *copy;
 
-	lockdep_assert_held(&client->mgr->lock);
+	lockdep_assert_held(&mgr->lock);
 	if (!len) {
 		dpmgr_client_drop_state(client);
 		return 0;
@@ -315,12 +311,19 @@ static int replace_state(struct dpmgr_client *client, const void *data, u32 len,
 	copy = kvmemdup(data, len, GFP_KERNEL);
 	if (!copy)
 		return -ENOMEM;
-	if (dpmgr_state_charge(client->mgr, state_room(len))) {
-		dpmgr_state_report(client->mgr, state_room(len));
+	/* It takes the old one's room, if there is one. */
+	if (state_room(len) > old_room &&
+	    dpmgr_state_charge(mgr, state_room(len) - old_room)) {
+		dpmgr_state_report(mgr, state_room(len) - old_room);
 		kvfree(copy);
 		return -ENOSPC;
 	}
-	set_state(client, copy, len, is_old);
+	if (state_room(len) < old_room)
+		dpmgr_state_uncharge(mgr, old_room - state_room(len));
+	kvfree(client->state);
+	client->state = copy;
+	client->state_len = len;
+	client->state_is_old = is_old;
 	return 0;
 }
 
@@ -337,8 +340,8 @@ int dpmgr_client_restore_state(struct dpmgr_client *client, const void *data,
  * @data: copied; takes the place of what was handed over before
  * @len: bytes, up to DPMGR_DRIVER_STATE_MAX; 0 for none
  *
- * Usually called by the client's @freeze. It is saved with the client's buffers and
- * comes back byte for byte.
+ * Usually called by the client's @freeze: then it is dropped if the client is thawed.
+ * It is saved with the client's buffers and comes back byte for byte.
  *
  * Context: may sleep. May be called by @freeze and @thaw.
  * Return: 0; -EINVAL if the client doesn't persist; -EMSGSIZE if it is too long;
@@ -352,7 +355,7 @@ int dpmgr_client_set_state(struct dpmgr_client *client, const void *data,
 	int ret;
 
 	if (!client->persistent || (len && !data)) {
-		rule = "only a persistent client has one";
+		rule = "only a persistent client has one, and its data is not NULL";
 		ret = -EINVAL;
 	} else if (len > DPMGR_DRIVER_STATE_MAX) {
 		rule = "it has at most 65536 bytes";
@@ -417,7 +420,7 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_dev, DMA_POOL_MGR);
  * @client: the client
  * @keepalive: if not, @freeze is not called and the buffers are saved as orphaned:
  *	the driver must shut the device down as it does for any other reboot. True
- *	for a new client
+ *	for every client that is created
  *
  * An administrator may switch it, too, in sysfs.
  *
@@ -439,11 +442,28 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_set_keepalive, DMA_POOL_MGR);
  * @client: the client
  *
  * Context: any.
- * Return: as set last. While the client is frozen it doesn't change, so a driver's
- * shutdown may go by it.
+ * Return: as set last. It doesn't change while the client is frozen.
  */
 bool dpmgr_client_keepalive(const struct dpmgr_client *client)
 {
 	return READ_ONCE(client->keepalive);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_client_keepalive, DMA_POOL_MGR);
+
+/**
+ * dpmgr_client_is_kept() - whether the next kernel's driver gets the buffers back
+ * @client: the client
+ *
+ * For a driver's shutdown, which may have to leave the device as it is, or has to stop
+ * it as for any other reboot.
+ *
+ * Context: any.
+ * Return: true once the client is frozen and saved; false before, if it was refused,
+ * and at any end of the kernel but a kexec.
+ */
+bool dpmgr_client_is_kept(const struct dpmgr_client *client)
+{
+	return READ_ONCE(client->frozen) && !READ_ONCE(client->refused) &&
+	       READ_ONCE(client->mgr->phase) == DPMGR_COMMITTED;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_client_is_kept, DMA_POOL_MGR);

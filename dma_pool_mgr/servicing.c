@@ -8,8 +8,9 @@
  *	  +----------------------+----unpreserve-----+--------------------+
  *
  * Each step may be taken by hand, and from any state before it. A kexec takes all that
- * are left, in our reboot notifiers, and can't be called off. Only a commit counts: any
- * other way down, and a commit that was called off, leave only what is spent.
+ * are left, in our reboot notifiers, and can't be called off. Only a commit counts. It
+ * is spent when it is called off and, done by hand, by any end of the kernel that is no
+ * kexec and that tells us.
  *
  * A save that does not take place must not look like nothing to save: the next kernel
  * would start cold and hand out pages that devices write. Another reboot notifier may
@@ -51,6 +52,9 @@
 #define DEVICE_LOCK_TRIES	100
 #define DEVICE_LOCK_MS		10
 
+/* How often to try to write a generation while not everybody is frozen. */
+#define TRIALS			3
+
 const char *dpmgr_phase_name(enum dpmgr_phase phase)
 {
 	static const char * const names[] = {
@@ -67,7 +71,7 @@ static void set_phase(struct dpmgr *mgr, enum dpmgr_phase phase)
 {
 	lockdep_assert_held(&mgr->servicing_lock);
 	guard(mutex)(&mgr->lock);
-	mgr->phase = phase;
+	WRITE_ONCE(mgr->phase, phase);
 }
 
 /*
@@ -103,23 +107,20 @@ static void refuse(struct dpmgr_client *client, const char *why, int err)
 }
 
 /*
- * At a kexec we are in a notifier chain, which its holder may wait for: not for ever,
- * then.
+ * At a kexec we are in a notifier chain, or are waited for there, and the lock's holder
+ * may wait for that: not for ever, then.
  */
-static bool lock_device(struct device *dev, bool at_kexec)
+static bool lock_device(const struct dpmgr *mgr, struct device *dev)
 {
-	unsigned int tries;
+	unsigned int tries = 0;
 
-	if (!at_kexec) {
-		device_lock(dev);
-		return true;
-	}
-	for (tries = 0; tries < DEVICE_LOCK_TRIES; tries++) {
-		if (device_trylock(dev))
-			return true;
+	while (!device_trylock(dev)) {
+		tries = READ_ONCE(mgr->ending) ? tries + 1 : 0;
+		if (tries > DEVICE_LOCK_TRIES)
+			return false;
 		msleep(DEVICE_LOCK_MS);
 	}
-	return false;
+	return true;
 }
 
 /* What a client is asked to do when it is frozen or thawed. */
@@ -191,27 +192,27 @@ static void thaw_live(struct dpmgr_client *client, const struct device *dev)
 {
 	struct dpmgr *mgr = client->mgr;
 	struct turn turn;
-	bool was_frozen;
+	bool was_kept;
 
 	lockdep_assert_held(&client->lock);
+	was_kept = get_turn(client, dev, &turn) && client->frozen &&
+		   !client->refused;
 	client->refused = false;
 	scoped_guard(mutex, &mgr->lock) {
-		was_frozen = client->frozen;
-		/* What was handed over is no longer so. */
-		if (was_frozen && !client->state_is_old)
+		/* What it has handed over when it froze is no longer so. */
+		if (was_kept && turn.freeze && !client->state_is_old)
 			dpmgr_client_drop_state(client);
 		dpmgr_client_set_frozen(client, false);
 	}
-	if (!was_frozen || !get_turn(client, dev, &turn) || !turn.thaw)
-		return;
-	if (!try_module_get(turn.owner))
+	/* A driver that is being unloaded has nothing to go on with. */
+	if (!was_kept || !turn.thaw || !try_module_get(turn.owner))
 		return;
 	turn.thaw(client);
 	module_put(turn.owner);
 }
 
 /* Freeze or thaw one client, pinned, whether it is live or absent. */
-static void turn_client(struct dpmgr_client *client, bool at_kexec,
+static void turn_client(struct dpmgr_client *client,
 			void (*turn)(struct dpmgr_client *client,
 				     const struct device *dev))
 {
@@ -219,7 +220,7 @@ static void turn_client(struct dpmgr_client *client, bool at_kexec,
 
 	scoped_guard(mutex, &client->mgr->lock)
 		dev = get_device(client->dev);
-	if (dev && !lock_device(dev, at_kexec)) {
+	if (dev && !lock_device(client->mgr, dev)) {
 		refuse(client, "its driver is being bound or unbound", -EBUSY);
 	} else {
 		scoped_guard(mutex, &client->lock)
@@ -230,36 +231,38 @@ static void turn_client(struct dpmgr_client *client, bool at_kexec,
 	put_device(dev);
 }
 
-/* Only the live ones have anything to say to it. */
+/* Absent ones have nothing to say to it. */
 static void freeze_one(struct dpmgr_client *client, const struct device *dev)
 {
 	if (dev)
 		freeze_live(client, dev);
+	else if (!dpmgr_client_keepalive(client))
+		refuse(client, "its keepalive is off", -ECANCELED);
 }
 
-static void thaw_all(struct dpmgr *mgr, bool at_kexec)
+static void thaw_all(struct dpmgr *mgr)
 {
 	struct dpmgr_client *client = NULL;
 
 	while ((client = next_client(mgr, client)))
-		turn_client(client, at_kexec, thaw_live);
+		turn_client(client, thaw_live);
 }
 
 /* Freeze all that can be. Whether one can't, and that was to stop the others. */
-static bool freeze_all(struct dpmgr *mgr, bool at_kexec)
+static bool freeze_all(struct dpmgr *mgr)
 {
 	struct dpmgr_client *client = NULL;
 	unsigned int nr_refused = 0;
 
 	while ((client = next_client(mgr, client))) {
-		turn_client(client, at_kexec, freeze_one);
+		turn_client(client, freeze_one);
 		nr_refused += client->refused;
 	}
 	if (!nr_refused || !READ_ONCE(mgr->all_or_nothing))
 		return false;
 	pr_err("%u clients can't be kept, and it is to be all or nothing\n",
 	       nr_refused);
-	thaw_all(mgr, at_kexec);
+	thaw_all(mgr);
 	return true;
 }
 
@@ -319,11 +322,8 @@ static int verify(const struct dpmgr_region *region, u32 generation, size_t len)
 	return -EIO;
 }
 
-/*
- * Write the next generation into the older slot. It counts once it is committed.
- * 0, -ENOSPC; if it is verified, -EIO or -ENOMEM, too.
- */
-static int write_slot(struct dpmgr *mgr, bool verifies, struct dpmgr_saved *saved)
+static int try_write_slot(struct dpmgr *mgr, bool verifies,
+			  struct dpmgr_saved *saved)
 {
 	struct dpmgr_region *region = mgr->region;
 	const u64 size = region->mapping.range.size;
@@ -334,14 +334,31 @@ static int write_slot(struct dpmgr *mgr, bool verifies, struct dpmgr_saved *save
 	payload = dpmgr_region_write_begin(base, size, region->next_slot);
 	scoped_guard(mutex, &mgr->lock)
 		ret = dpmgr_save(mgr, payload, dpmgr_region_payload_max(size), saved);
-	if (ret) {
-		pr_err("the state region has %llu bytes, and must have %llu\n", size,
-		       dpmgr_region_size_needed(mgr, atomic64_read(&mgr->state_used)));
+	if (ret)
 		return ret;
-	}
 	dpmgr_region_write_end(base, size, PAGE_SIZE, region->next_slot,
 			       region->generation + 1, saved->len);
 	return verifies ? verify(region, region->generation + 1, saved->len) : 0;
+}
+
+/*
+ * Write the next generation into the older slot. It counts once it is committed.
+ * 0, -ENOSPC; if it is verified, -EIO or -ENOMEM, too.
+ */
+static int write_slot(struct dpmgr *mgr, bool verifies, struct dpmgr_saved *saved)
+{
+	unsigned int tries = 0;
+	int ret;
+
+	/* While some are not frozen, what moves meanwhile may be seen twice. */
+	do {
+		ret = try_write_slot(mgr, verifies, saved);
+	} while (ret && ret != -ENOMEM && !mgr->ended && ++tries < TRIALS);
+	if (ret == -ENOSPC)
+		pr_err("the state region has %llu bytes, and must have %llu\n",
+		       mgr->region->mapping.range.size,
+		       dpmgr_region_size_needed(mgr, atomic64_read(&mgr->state_used)));
+	return ret;
 }
 
 static void commit_slot(struct dpmgr *mgr)
@@ -368,7 +385,7 @@ static int end_generation(struct dpmgr *mgr, bool at_kexec)
 
 	lockdep_assert_held(&mgr->servicing_lock);
 	set_ended(mgr, true);
-	nobody_is_kept = freeze_all(mgr, at_kexec);
+	nobody_is_kept = freeze_all(mgr);
 	if (nobody_is_kept && !at_kexec)
 		return -ECANCELED;
 	frozen = ktime_get();
@@ -395,7 +412,7 @@ static int check_turn(const struct dpmgr *mgr, enum dpmgr_phase most,
 
 	lockdep_assert_held(&mgr->servicing_lock);
 	if (mgr->region) {
-		if (!mgr->ending && mgr->phase <= most)
+		if (!READ_ONCE(mgr->ending) && mgr->phase <= most)
 			return 0;
 		ret = -EBUSY;
 		rule = mgr->ending ? "this kernel is about to end" :
@@ -408,9 +425,10 @@ static int check_turn(const struct dpmgr *mgr, enum dpmgr_phase most,
 /* Everything goes on as before. */
 static void go_on(struct dpmgr *mgr)
 {
-	set_ended(mgr, false);
 	set_phase(mgr, DPMGR_NORMAL);
-	thaw_all(mgr, false);
+	thaw_all(mgr);
+	/* Now that nobody is frozen any more, whoever wants may come. */
+	set_ended(mgr, false);
 }
 
 /**
@@ -420,7 +438,7 @@ static void go_on(struct dpmgr *mgr)
  * A trial generation is written and read back. Nobody is stopped; it is not
  * committed.
  *
- * Context: may sleep.
+ * Context: may sleep; holding no device's lock.
  * Return: 0; -ENODEV without a state region; -EBUSY if servicing has come further;
  * -ENOSPC if the region is too small, and the log says how large it must be; -EIO if
  * it can't be read back; -ENOMEM.
@@ -462,7 +480,7 @@ int dpmgr_freeze(struct dpmgr *mgr)
 	ret = check_turn(mgr, DPMGR_FROZEN, "freeze");
 	if (ret)
 		return ret;
-	if (freeze_all(mgr, false)) {
+	if (freeze_all(mgr)) {
 		go_on(mgr);
 		return -ECANCELED;
 	}
@@ -545,6 +563,8 @@ int dpmgr_unpreserve(struct dpmgr *mgr)
 		if (!mgr->keep_commits)
 			dpmgr_region_spend(mgr->region->mapping.vaddr,
 					   mgr->region->generation);
+		/* Who leaves now keeps it again. */
+		set_phase(mgr, DPMGR_NORMAL);
 		hold_module(mgr, true);
 		module_put(mgr->module);
 	}
@@ -593,12 +613,13 @@ static int finish_absent(struct dpmgr_client *client,
 {
 	switch (policy) {
 	case DPMGR_FINISH_LEAK:
-		if (client->nr_pending)
+		if (client->nr_pending || client->state)
 			leak(client);
 		return 0;
 	case DPMGR_FINISH_FAIL:
-		pr_warn("client \"%s\": nobody has claimed its %u buffers; %u more are kept out of use\n",
-			client->name, client->nr_pending, client->nr_kept);
+		pr_warn("client \"%s\": not claimed: %u buffers, %u bytes of driver state; %u buffers more are kept out of use\n",
+			client->name, client->nr_pending, client->state_len,
+			client->nr_kept);
 		return -ENOTEMPTY;
 	default:
 		return reclaim(client, policy == DPMGR_FINISH_RECLAIM_FORCED);
@@ -610,10 +631,11 @@ static int finish_absent(struct dpmgr_client *client,
  * @mgr: the manager
  * @policy: what to do with them
  *
- * Clients whose driver is there are not touched. Each absent one is dealt with by
- * itself; those that were reclaimed or leaked before another was refused stay so.
+ * Clients whose driver is there are not touched. Each absent one, restored or left by
+ * a driver of this kernel's, is dealt with by itself; those that were reclaimed or
+ * leaked before another was refused stay so.
  *
- * Context: may sleep.
+ * Context: may sleep; holding no device's lock.
  * Return: 0; -EBUSY if a device may still write to what was to be reclaimed, or if
  * the state is committed; -ENOTEMPTY for DPMGR_FINISH_FAIL, if there are any; -EINVAL
  * for an unknown policy. The log names each client.
@@ -704,8 +726,10 @@ void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 
 	if (!region)
 		return;
+	/* Before we wait for a step that is taken by hand: it is to end soon. */
+	WRITE_ONCE(mgr->ending, true);
 	guard(mutex)(&mgr->servicing_lock);
-	mgr->ending = true;
+	set_ended(mgr, true);
 	if (is_kexec(event, command)) {
 		/* Where nobody persists, there is nothing that could be lost. */
 		if (atomic64_read(&mgr->state_used))

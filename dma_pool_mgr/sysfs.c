@@ -218,16 +218,17 @@ const struct kobj_type dpmgr_client_ktype = {
 	.default_groups = client_groups,
 };
 
-/* The clients that were restored before there was a directory. */
-static void show_clients(struct dpmgr *mgr)
+/* Also those that were restored before there was a directory. */
+static void show_clients(struct dpmgr *mgr, struct kobject *clients)
 {
 	struct rb_node *node;
 
 	guard(mutex)(&mgr->lock);
+	mgr->sysfs_clients = clients;
 	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
 		struct dpmgr_client *client = dpmgr_client_at(node);
 
-		if (kobject_add(&client->kobj, mgr->sysfs_clients, "%s", client->name))
+		if (kobject_add(&client->kobj, clients, "%s", client->name))
 			pr_err("client \"%s\" can't be shown in sysfs\n", client->name);
 	}
 }
@@ -257,9 +258,7 @@ int dpmgr_sysfs_create(struct dpmgr *mgr, const char *name)
 	clients = kobject_create_and_add("clients", &mgr->sysfs->kobj);
 	if (!clients)
 		goto fail;
-	scoped_guard(mutex, &mgr->lock)
-		mgr->sysfs_clients = clients;
-	show_clients(mgr);
+	show_clients(mgr, clients);
 	return 0;
 
 fail:

@@ -22,6 +22,7 @@
 #include <linux/align.h>
 #include <linux/compiler.h>
 #include <linux/crc32.h>
+#include <linux/limits.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
 
@@ -66,10 +67,16 @@ size_t dpmgr_region_size_for(u64 payload_len)
 	       2 * (sizeof(struct dpmgr_abi_slot) + ALIGN(payload_len, 8));
 }
 
+/* The last number is none: it would have no next. */
 static bool word_generation(__le64 word, u32 *generation)
 {
-	*generation = le64_to_cpu(word);
-	return le64_to_cpu(word) == dpmgr_abi_word(*generation);
+	u32 number = le64_to_cpu(word);
+
+	*generation = 0;
+	if (number == U32_MAX || le64_to_cpu(word) != dpmgr_abi_word(number))
+		return false;
+	*generation = number;
+	return true;
 }
 
 static u32 region_crc(const struct dpmgr_abi_region *header)
@@ -177,17 +184,18 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 	for (slot = 0; slot < 2; slot++) {
 		struct dpmgr_abi_slot copy;
 		u32 generation;
+		bool is_valid;
 
 		memcpy(&copy, slot_at(region, info->slot_size, slot),
 		       sizeof(copy));
 		if (!copy.commit)
 			continue;
-		if (word_generation(copy.commit, &generation) &&
-		    generation <= info->generation)
+		is_valid = word_generation(copy.commit, &generation);
+		if (is_valid && generation <= info->generation)
 			continue;
 		info->why = check_slot(&copy, info->slot_size, page_size);
 		if (!info->why &&
-		    copy.commit != cpu_to_le64(dpmgr_abi_word(le32_to_cpu(copy.generation))))
+		    (!is_valid || generation != le32_to_cpu(copy.generation)))
 			info->why = "a slot's commit word is not its own";
 		if (info->why) {
 			info->status = DPMGR_REGION_DAMAGED;

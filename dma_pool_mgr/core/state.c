@@ -123,6 +123,20 @@ static const char *check_ranges(const struct dpmgr_state *state)
 	return NULL;
 }
 
+/* Whoever may let VTL0 in lets it read and write. Version 1.1; reserved before. */
+static bool vtl0_mask_is_good(const struct dpmgr_state *state,
+			      const struct dpmgr_abi_client *client)
+{
+	const u8 at_least = DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
+
+	if (!client->vtl0_mask)
+		return true;
+	return state->pages && client->visibility == DPMGR_ABI_PRIVATE &&
+	       client->lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
+	       (client->vtl0_mask & at_least) == at_least &&
+	       client->vtl0_mask <= DPMGR_VTL0_MASK_ALL;
+}
+
 static const char *check_clients(const struct dpmgr_state *state)
 {
 	const char *previous = "";
@@ -141,7 +155,7 @@ static const char *check_clients(const struct dpmgr_state *state)
 			return "a saved client's visibility is unknown";
 		if (client->lower_vtl > DPMGR_LOWER_VTL_VTL0)
 			return "a saved client's lower VTL policy is unknown";
-		if (client->vtl0_mask > DPMGR_VTL0_MASK_ALL)
+		if (!vtl0_mask_is_good(state, client))
 			return "a saved client's VTL0 mask is impossible";
 		if (client->reserved)
 			return "a saved client's reserved byte is not zero";

@@ -239,6 +239,7 @@ int dpmgr_client_stopped(struct dpmgr_client *client);
 struct device *dpmgr_client_dev(const struct dpmgr_client *client);
 int dpmgr_client_set_keepalive(struct dpmgr_client *client, bool keepalive);
 bool dpmgr_client_keepalive(const struct dpmgr_client *client);
+bool dpmgr_client_is_kept(const struct dpmgr_client *client);
 int dpmgr_client_set_state(struct dpmgr_client *client, const void *data,
 			   size_t len);
 ssize_t dpmgr_client_get_state(struct dpmgr_client *client, void *data,

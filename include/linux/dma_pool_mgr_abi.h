@@ -49,10 +49,11 @@
  * ======================  ====================================================
  *
  * A slot is committed by the store of its @commit word, after everything else
- * in it. A generation number is never used twice. The generation to restore is
- * the committed one with the highest number above the region's @spent word; a
- * single store to that word spends it and all before it. Both words hold a
- * generation together with its complement, so that neither can be mistaken.
+ * in it. A committed generation's number, 1 to 2^32 - 2, is never used again, unless the
+ * region is formatted anew. The generation to restore is the committed one with the
+ * highest number above the region's @spent word; a single store to that word spends it
+ * and all before it. Both words hold a generation together with its complement, so that
+ * neither can be mistaken.
  *
  * Versions: a reader accepts every minor version of its own major version. A
  * later minor version may append sections, marked DPMGR_ABI_SKIPPABLE if a

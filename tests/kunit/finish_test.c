@@ -101,24 +101,21 @@ static void nothing_is_reclaimed_whose_device_may_still_write(struct kunit *test
 	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM));
 	KUNIT_EXPECT_EQ(test, 4, used(f));
 	client = dpmgr_client_at(rb_first(&f->mgr->clients));
-	/* A PCI device that is not there any more. */
+	/* A PCI device that nobody has found, or not yet. */
 	strscpy(client->identity.bus, "pci");
 	strscpy(client->identity.address, "ffff:ff:1f.7");
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM));
-	fixture_expect_all_free(test, f);
-
-	save_one(test, f, "disk", DPMGR_PRIVATE, SZ_16K);
-	client = dpmgr_client_at(rb_first(&f->mgr->clients));
-	strscpy(client->identity.bus, "pci");
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM));
 	strscpy(client->identity.address, "nonsense");
 	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM));
 	/* One that is not known, as in older generations. */
 	strscpy(client->identity.address, "");
 	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM));
-	/* Software. */
+	/* Of no bus, whose parent may be the one that writes. */
 	strscpy(client->identity.bus, "");
-	strscpy(client->identity.address, "soft");
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM));
+	strscpy(client->identity.address, "child");
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM));
+	KUNIT_EXPECT_EQ(test, 4, used(f));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_finish(f->mgr, DPMGR_FINISH_RECLAIM_FORCED));
 	fixture_expect_all_free(test, f);
 }
 
