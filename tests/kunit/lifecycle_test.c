@@ -4,6 +4,7 @@
  * and what is not.
  */
 #include <linux/completion.h>
+#include <linux/io.h>
 #include <linux/kthread.h>
 #include <linux/platform_device.h>
 #include <linux/reboot.h>
@@ -678,7 +679,129 @@ static void a_region_that_is_too_small_stops_servicing_by_hand(struct kunit *tes
 	restart(test, f, DPMGR_REGION_SPENT);
 }
 
+static void only_who_froze_is_thawed(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_FALSE(test, dpmgr_client_is_kept(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, true));
+	driver.freeze_error = -EIO;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_FALSE(test, dpmgr_client_is_kept(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, driver.nr_thaws);
+	driver.freeze_error = 0;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_FALSE(test, dpmgr_client_is_kept(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_TRUE(test, dpmgr_client_is_kept(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, 1, driver.nr_thaws);
+	KUNIT_EXPECT_FALSE(test, dpmgr_client_is_kept(client));
+	dpmgr_client_destroy(client);
+}
+
+static void keepalive_counts_for_absent_clients_and_begins_anew(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", false);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
+	dpmgr_client_destroy(client);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_TRUE(test, dpmgr_client_keepalive(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
+	dpmgr_client_destroy(client);
+	fixture_kexec(test, f, NULL);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(client));
+	dpmgr_client_destroy(client);
+}
+
+static void driver_state_that_is_replaced_needs_no_more_room(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", false);
+	s64 used = atomic64_read(&f->mgr->state_used);
+	size_t len = f->mgr->state_limit - used;
+	unsigned int i;
+
+	len &= ~7;
+	for (i = 0; i < 3; i++)
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, state_bytes, len));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, dpmgr_client_set_state(client, state_bytes, len + 8));
+	KUNIT_EXPECT_EQ(test, len, dpmgr_client_get_state(client, NULL, 0));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, state_bytes, 9));
+	KUNIT_EXPECT_EQ(test, used + 16, atomic64_read(&f->mgr->state_used));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, NULL, 0));
+	KUNIT_EXPECT_EQ(test, used, atomic64_read(&f->mgr->state_used));
+	dpmgr_client_destroy(client);
+}
+
+static void driver_state_that_was_not_for_this_freeze_outlives_a_thaw(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", false);
+
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, state_bytes, 16));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, 16, dpmgr_client_get_state(client, NULL, 0));
+	/* To the next driver, in this kernel too, it is an earlier one's. */
+	dpmgr_client_destroy(client);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, 16, dpmgr_client_get_state(client, NULL, 0));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_finish(client));
+	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_client_get_state(client, NULL, 0));
+
+	/* What was committed is there for the kexec, with its driver gone. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, state_bytes, 24));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	dpmgr_client_destroy(client);
+	fixture_kexec(test, f, NULL);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, 24, dpmgr_client_get_state(client, NULL, 0));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_finish(client));
+	dpmgr_client_destroy(client);
+	fixture_expect_all_free(test, f);
+}
+
+static void nobody_new_persists_once_a_kexec_has_begun(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("late");
+
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			PTR_ERR(dpmgr_client_create(f->mgr, f->dev, &params)));
+}
+
+static void the_last_generation_number_is_none(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_abi_region *header = phys_to_virt(f->state.start);
+
+	header->spent = cpu_to_le64(dpmgr_abi_word(U32_MAX));
+	f->config.restore = DPMGR_RESTORE_DISCARD;
+	fixture_unload(f);
+	fixture_load(test, f);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->found.status, DPMGR_REGION_DAMAGED);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 0);
+}
+
 static struct kunit_case cases[] = {
+	KUNIT_CASE(only_who_froze_is_thawed),
+	KUNIT_CASE(keepalive_counts_for_absent_clients_and_begins_anew),
+	KUNIT_CASE(driver_state_that_is_replaced_needs_no_more_room),
+	KUNIT_CASE(driver_state_that_was_not_for_this_freeze_outlives_a_thaw),
+	KUNIT_CASE(nobody_new_persists_once_a_kexec_has_begun),
+	KUNIT_CASE(the_last_generation_number_is_none),
 	KUNIT_CASE(driver_state_comes_back_byte_for_byte),
 	KUNIT_CASE(driver_state_is_kept_until_somebody_wants_it),
 	KUNIT_CASE(driver_state_has_its_limits),
