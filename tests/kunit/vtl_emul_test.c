@@ -10,17 +10,7 @@
 #include <linux/stddef.h>
 #include <linux/string.h>
 
-#include "vtl_emul.h"
-
-static const struct dpmgr_emul_extent ram[] = {
-	{ .base_pfn = 0x100000, .nr_pages = 3001 },
-	{ .base_pfn = 0x1000, .nr_pages = 2001 },
-};
-
-#define LOW_BASE	0x1000ULL
-#define LOW_END		(LOW_BASE + 2001)
-#define HIGH_BASE	0x100000ULL
-#define HIGH_END	(HIGH_BASE + 3001)
+#include "vtl_ram.h"
 
 static struct dpmgr_emul *create_on(void *state, size_t size,
 				    const struct dpmgr_emul_extent *extents,
@@ -82,15 +72,12 @@ static void bad_extents_are_refused(struct kunit *test)
 	destroy(emul);
 }
 
-/* Memory that outlives emulators: just large enough for the map of @ram. */
-#define STATE_SIZE	(DPMGR_EMUL_HEADER_SIZE + (2001 + 3001) / 2)
-
 static void *outliving_memory(struct kunit *test)
 {
-	void *state = kunit_kmalloc(test, STATE_SIZE, GFP_KERNEL);
+	void *state = kunit_kmalloc(test, MAP_SIZE, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, state);
-	memset(state, 0x5a, STATE_SIZE);
+	memset(state, 0x5a, MAP_SIZE);
 	return state;
 }
 
@@ -109,7 +96,7 @@ static void a_map_outlives_its_emulator(struct kunit *test)
 	void *state = outliving_memory(test);
 	struct dpmgr_emul *emul;
 
-	emul = create_on(state, STATE_SIZE, ram, ARRAY_SIZE(ram));
+	emul = create_on(state, MAP_SIZE, ram, ARRAY_SIZE(ram));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
 	KUNIT_EXPECT_EQ(test, DPMGR_VTL_ALL, dpmgr_emul_check(emul, LOW_BASE));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_vtl_close(&emul->vtl, &closed));
@@ -117,7 +104,7 @@ static void a_map_outlives_its_emulator(struct kunit *test)
 	destroy(emul);
 
 	/* The same RAM in other pieces; then without some of it. */
-	emul = create_on(state, STATE_SIZE, pieces, ARRAY_SIZE(pieces));
+	emul = create_on(state, MAP_SIZE, pieces, ARRAY_SIZE(pieces));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
 	KUNIT_EXPECT_EQ(test, DPMGR_VTL_ALL, dpmgr_emul_check(emul, HIGH_BASE + 999));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_emul_check(emul, HIGH_BASE + 1000));
@@ -126,7 +113,7 @@ static void a_map_outlives_its_emulator(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, DPMGR_VTL_READ, dpmgr_emul_check(emul, HIGH_END - 1));
 	destroy(emul);
 
-	emul = create_on(state, STATE_SIZE, &pieces[2], 1);
+	emul = create_on(state, MAP_SIZE, &pieces[2], 1);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_emul_check(emul, HIGH_BASE + 1000));
 	destroy(emul);
@@ -138,10 +125,10 @@ static void a_map_that_does_not_fit_its_memory_is_refused(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, -ENOSPC, PTR_ERR(create_on(state, DPMGR_EMUL_HEADER_SIZE,
 							 ram, ARRAY_SIZE(ram))));
-	KUNIT_EXPECT_EQ(test, -ENOSPC, PTR_ERR(create_on(state, STATE_SIZE - 1,
+	KUNIT_EXPECT_EQ(test, -ENOSPC, PTR_ERR(create_on(state, MAP_SIZE - 1,
 							 ram, ARRAY_SIZE(ram))));
 	/* Nothing was written there. */
-	KUNIT_EXPECT_NULL(test, memchr_inv(state, 0x5a, STATE_SIZE));
+	KUNIT_EXPECT_NULL(test, memchr_inv(state, 0x5a, MAP_SIZE));
 }
 
 static void a_map_of_another_partition_is_refused(struct kunit *test)
@@ -154,13 +141,13 @@ static void a_map_of_another_partition_is_refused(struct kunit *test)
 	struct dpmgr_emul *emul;
 	unsigned int i;
 
-	emul = create_on(state, STATE_SIZE, ram, ARRAY_SIZE(ram));
+	emul = create_on(state, MAP_SIZE, ram, ARRAY_SIZE(ram));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
 	destroy(emul);
 	for (i = 0; i < ARRAY_SIZE(others); i++)
 		KUNIT_EXPECT_EQ(test, -EINVAL,
-				PTR_ERR(create_on(state, STATE_SIZE, &others[i], 1)));
-	KUNIT_EXPECT_EQ(test, -EBADMSG, PTR_ERR(create_on(state, STATE_SIZE - 1, ram,
+				PTR_ERR(create_on(state, MAP_SIZE, &others[i], 1)));
+	KUNIT_EXPECT_EQ(test, -EBADMSG, PTR_ERR(create_on(state, MAP_SIZE - 1, ram,
 							  ARRAY_SIZE(ram))));
 }
 
@@ -171,21 +158,21 @@ static void a_damaged_map_is_refused_and_left_alone(struct kunit *test)
 	struct dpmgr_emul *emul;
 	unsigned int at;
 
-	emul = create_on(state, STATE_SIZE, ram, ARRAY_SIZE(ram));
+	emul = create_on(state, MAP_SIZE, ram, ARRAY_SIZE(ram));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
 	destroy(emul);
 	for (at = 8; at < DPMGR_EMUL_HEADER_SIZE; at += at < 64 ? 1 : 61) {
 		memcpy(state + DPMGR_EMUL_HEADER_SIZE, damaged + DPMGR_EMUL_HEADER_SIZE,
-		       STATE_SIZE - DPMGR_EMUL_HEADER_SIZE);
+		       MAP_SIZE - DPMGR_EMUL_HEADER_SIZE);
 		((u8 *)state)[at] ^= 0x10;
-		memcpy(damaged, state, STATE_SIZE);
-		if (create_on(state, STATE_SIZE, ram, ARRAY_SIZE(ram)) !=
+		memcpy(damaged, state, MAP_SIZE);
+		if (create_on(state, MAP_SIZE, ram, ARRAY_SIZE(ram)) !=
 		    ERR_PTR(-EBADMSG))
 			KUNIT_FAIL(test, "a change at %u was not refused", at);
-		KUNIT_EXPECT_EQ(test, 0, memcmp(state, damaged, STATE_SIZE));
+		KUNIT_EXPECT_EQ(test, 0, memcmp(state, damaged, MAP_SIZE));
 		((u8 *)state)[at] ^= 0x10;
 	}
-	emul = create_on(state, STATE_SIZE, ram, ARRAY_SIZE(ram));
+	emul = create_on(state, MAP_SIZE, ram, ARRAY_SIZE(ram));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
 	destroy(emul);
 }
@@ -198,7 +185,7 @@ static void a_damaged_map_is_refused_and_left_alone(struct kunit *test)
 		header->crc = cpu_to_le32(__crc32c_le(~0U, state,	\
 				offsetof(struct dpmgr_emul_header, crc))); \
 		KUNIT_EXPECT_EQ(test, -EBADMSG,				\
-				PTR_ERR_OR_ZERO(create_on(state, STATE_SIZE, \
+				PTR_ERR_OR_ZERO(create_on(state, MAP_SIZE, \
 							  ram, ARRAY_SIZE(ram)))); \
 	} while (0)
 
@@ -209,7 +196,7 @@ static void a_header_that_makes_no_sense_is_refused(struct kunit *test)
 	void *state = header;
 	struct dpmgr_emul *emul;
 
-	emul = create_on(state, STATE_SIZE, ram, ARRAY_SIZE(ram));
+	emul = create_on(state, MAP_SIZE, ram, ARRAY_SIZE(ram));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
 	destroy(emul);
 	memcpy(good, header, sizeof(*good));

@@ -9,23 +9,12 @@
 #include <linux/math.h>
 #include <linux/smp.h>
 
-#include "vtl_emul.h"
 #include "vtl_hyperv.h"
+#include "vtl_ram.h"
 
 #define NR_PAGES	2000
 #define BATCH		DPMGR_HV_MODIFY_MAX_PAGES
 #define RW		(DPMGR_VTL_READ | DPMGR_VTL_WRITE)
-
-/* Below 4 GiB, above it, and nothing in between. */
-static const struct dpmgr_emul_extent ram[] = {
-	{ .base_pfn = 0x100000, .nr_pages = 3001 },
-	{ .base_pfn = 0x1000, .nr_pages = 2001 },
-};
-
-#define LOW_BASE	0x1000ULL
-#define LOW_END		(LOW_BASE + 2001)
-#define HIGH_BASE	0x100000ULL
-#define HIGH_END	(HIGH_BASE + 3001)
 
 /**
  * struct vtl_test - an emulated hypervisor whose partition is all closed
