@@ -108,6 +108,28 @@ struct fixture *fixture_memory(struct kunit *test)
 	return f;
 }
 
+static void destroy_emul(void *emul)
+{
+	struct dpmgr_vtl *vtl = &((struct dpmgr_emul *)emul)->vtl;
+
+	vtl->ops->destroy(vtl);
+}
+
+struct dpmgr_emul *fixture_emulate(struct kunit *test, struct fixture *f)
+{
+	static const struct dpmgr_emul_extent all = { 0, BIT_ULL(20) };
+	const struct dpmgr_emul_config config = { &all, 1 };
+	struct dpmgr_emul *emul;
+	const char *rule;
+
+	emul = dpmgr_emul_create(&config, &rule);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, emul);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, destroy_emul, emul));
+	f->config.vtl = &emul->vtl;
+	return emul;
+}
+
 void fixture_load(struct kunit *test, struct fixture *f)
 {
 	struct dpmgr *mgr = dpmgr_create(&f->config);

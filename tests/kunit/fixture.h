@@ -17,6 +17,7 @@
 #include "manager.h"
 #include "pool.h"
 #include "servicing.h"
+#include "vtl_emul.h"
 
 #define SHARED_SIZE	SZ_512K
 #define PRIVATE_SIZE	SZ_1M
@@ -44,6 +45,8 @@ struct fixture {
 
 /* Memory and a configuration, but no manager. The memory is full of 0xa5. */
 struct fixture *fixture_memory(struct kunit *test);
+/* The next manager's hypervisor, whose pages all start open; goes with the case. */
+struct dpmgr_emul *fixture_emulate(struct kunit *test, struct fixture *f);
 /* With a manager, in test->priv: a suite's init. */
 int fixture_init(struct kunit *test);
 void fixture_exit(struct kunit *test);

@@ -9,7 +9,6 @@
 #include "core/hv_abi.h"
 #include "fixture.h"
 #include "guard.h"
-#include "vtl_emul.h"
 
 #define RW		(DPMGR_VTL_READ | DPMGR_VTL_WRITE)
 #define STOCK_PAGES	128
@@ -24,14 +23,8 @@ static struct guard_fixture gf;
 
 static int guard_init(struct kunit *test)
 {
-	static const struct dpmgr_emul_extent all = { 0, BIT_ULL(20) };
-	const struct dpmgr_emul_config config = { &all, 1 };
-	const char *rule;
-
 	gf.f = fixture_memory(test);
-	gf.emul = dpmgr_emul_create(&config, &rule);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, gf.emul);
-	gf.f->config.vtl = &gf.emul->vtl;
+	gf.emul = fixture_emulate(test, gf.f);
 	gf.f->config.open_stock_pages = STOCK_PAGES;
 	test->priv = gf.f;
 	fixture_load(test, gf.f);
@@ -105,7 +98,6 @@ static void guard_exit(struct kunit *test)
 	fixture_exit(test);
 	/* Shared pages are nobody's to close. */
 	KUNIT_EXPECT_EQ(test, nr_open(&gf.f->shared), PHYS_PFN(SHARED_SIZE));
-	gf.emul->vtl.ops->destroy(&gf.emul->vtl);
 	gf = (struct guard_fixture){};
 }
 
