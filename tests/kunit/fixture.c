@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <kunit/device.h>
+#include <linux/cleanup.h>
 #include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/reboot.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "fixture.h"
 
@@ -226,11 +229,21 @@ u64 fixture_used(const struct dpmgr_pool *pool)
 	return used;
 }
 
+/* How many objects of a stock somebody has. */
+static unsigned int nr_out(struct dpmgr_stock *stock)
+{
+	guard(raw_spinlock_irqsave)(&stock->lock);
+	return list_count_nodes(&stock->pages) *
+	       (PAGE_SIZE / stock->object_size) - stock->nr_objects;
+}
+
 void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 {
 	unsigned int v, i;
 
 	dpmgr_drain(f->mgr);
+	/* The worker also forgets clients that nobody has any more. */
+	flush_work(&f->mgr->drain_work);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
 		struct dpmgr_pool *pool = f->mgr->pools[v];
 
@@ -246,6 +259,8 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 		}
 	}
 	KUNIT_EXPECT_EQ(test, atomic64_read(&f->mgr->state_used), 0);
+	KUNIT_EXPECT_EQ(test, nr_out(&f->mgr->handles), 0);
+	KUNIT_EXPECT_EQ(test, nr_out(&f->mgr->tags), 0);
 }
 
 MODULE_DESCRIPTION("KUnit tests for the DMA pool manager");

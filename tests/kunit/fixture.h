@@ -67,7 +67,10 @@ struct dpmgr_client_params fixture_params(const char *name);
 struct dpmgr_buf *fixture_alloc(struct kunit *test, struct dpmgr_client *client,
 				size_t size, const char *tag);
 
-/* Every page is allocatable again, in one piece a range, and zero. */
+/*
+ * Every page is allocatable again, in one piece a range, and zero; and nobody has
+ * a handle or a tag.
+ */
 void fixture_expect_all_free(struct kunit *test, struct fixture *f);
 u64 fixture_used(const struct dpmgr_pool *pool);
 
