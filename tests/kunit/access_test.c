@@ -9,7 +9,9 @@
 #include <linux/mman.h>
 #include <linux/pfn.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/mm.h>
 #include <linux/uaccess.h>
+#include <trace/events/kmem.h>
 
 #include "fixture.h"
 
@@ -69,6 +71,74 @@ static void private_pages_that_need_not_persist_come_from_the_kernel(struct kuni
 	KUNIT_EXPECT_EQ(test, -ENOENT, PTR_ERR(dpmgr_retrieve_pfn(client, 1, 1)));
 	dpmgr_client_destroy(client);
 	fixture_expect_all_free(test, f);
+}
+
+/* What allocations of @task, which others' allocations look at, might wait for. */
+struct wait_watch {
+	const struct task_struct *task;
+	unsigned int nr;
+	gfp_t waits_for;
+};
+
+static void watch(struct wait_watch *watch, gfp_t gfp)
+{
+	if (!in_task() || current != READ_ONCE(watch->task))
+		return;
+	watch->nr++;
+	if (gfpflags_allow_blocking(gfp))
+		watch->waits_for |= current_gfp_context(gfp) & (__GFP_IO | __GFP_FS);
+}
+
+static void on_kmalloc(void *data, unsigned long call_site, const void *object,
+		       size_t asked, size_t got, gfp_t gfp, int node)
+{
+	watch(data, gfp);
+}
+
+static void on_cache_alloc(void *data, unsigned long call_site, const void *object,
+			   struct kmem_cache *cache, gfp_t gfp, int node)
+{
+	watch(data, gfp);
+}
+
+static gfp_t what_it_waits_for(struct kunit *test, struct dpmgr_client *client,
+			       size_t size, gfp_t gfp)
+{
+	struct wait_watch watch = {};
+	struct dpmgr_buf *buf;
+
+	KUNIT_EXPECT_EQ(test, 0, register_trace_kmalloc(on_kmalloc, &watch));
+	KUNIT_EXPECT_EQ(test, 0, register_trace_kmem_cache_alloc(on_cache_alloc,
+								 &watch));
+	WRITE_ONCE(watch.task, current);
+	buf = dpmgr_alloc(client, size, gfp, "tag");
+	WRITE_ONCE(watch.task, NULL);
+	unregister_trace_kmem_cache_alloc(on_cache_alloc, &watch);
+	unregister_trace_kmalloc(on_kmalloc, &watch);
+	tracepoint_synchronize_unregister();
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(buf));
+	/* It was looked at, that is. */
+	KUNIT_EXPECT_GT(test, watch.nr, 1);
+	return watch.waits_for;
+}
+
+static void locked_pages_are_mapped_as_they_are_allocated(struct kunit *test)
+{
+	/* More than the kernel ever has in one piece. */
+	const size_t size = (PAGE_SIZE << MAX_PAGE_ORDER) + PAGE_SIZE;
+	struct dpmgr_client *client;
+
+	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
+		kunit_skip(test, "needs tracepoints");
+	client = create(test, "locked", DPMGR_PRIVATE, false);
+	KUNIT_EXPECT_EQ(test, (__force int)(__GFP_IO | __GFP_FS),
+			(__force int)what_it_waits_for(test, client, size, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, (__force int)__GFP_IO,
+			(__force int)what_it_waits_for(test, client, size, GFP_NOFS));
+	KUNIT_EXPECT_EQ(test, 0,
+			(__force int)what_it_waits_for(test, client, size, GFP_NOIO));
+	dpmgr_client_destroy(client);
 }
 
 static void locked_pages_can_be_had_where_nobody_sleeps(struct kunit *test)
@@ -334,8 +404,34 @@ static void a_devm_buffer_goes_with_its_driver(struct kunit *test)
 	dpmgr_client_destroy(drops);
 }
 
+static void a_devm_buffer_that_is_gone_already_is_let_be(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *keeps = create(test, "keeps", DPMGR_PRIVATE, true);
+	struct dpmgr_client *drops = create(test, "drops", DPMGR_SHARED, false);
+	struct dpmgr_buf *parked, *freed;
+
+	parked = devm_dpmgr_alloc(keeps, 1, GFP_KERNEL, "tag");
+	freed = devm_dpmgr_alloc(drops, 1, GFP_KERNEL, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(parked));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(freed));
+	/* The next who allocate get the same pages, and not the same handles. */
+	parked = fixture_alloc(test, keeps, 1, "other");
+	freed = fixture_alloc(test, drops, 1, "other");
+
+	kunit_device_unregister(test, f->dev);
+	KUNIT_EXPECT_EQ(test, dpmgr_buf_size(parked), 1);
+	KUNIT_EXPECT_EQ(test, dpmgr_buf_size(freed), 1);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(parked));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(freed));
+	dpmgr_client_destroy(keeps);
+	dpmgr_client_destroy(drops);
+	fixture_expect_all_free(test, f);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(private_pages_that_need_not_persist_come_from_the_kernel),
+	KUNIT_CASE(locked_pages_are_mapped_as_they_are_allocated),
 	KUNIT_CASE(locked_pages_can_be_had_where_nobody_sleeps),
 	KUNIT_CASE(locked_pages_out_of_reach_are_refused),
 	KUNIT_CASE(shared_pages_are_handed_out_with_the_vtom_bit),
@@ -345,6 +441,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_user_mapping_holds_its_buffer),
 	KUNIT_CASE(locked_pages_can_be_mapped_in_pieces),
 	KUNIT_CASE(a_devm_buffer_goes_with_its_driver),
+	KUNIT_CASE(a_devm_buffer_that_is_gone_already_is_let_be),
 	{}
 };
 
