@@ -2,7 +2,11 @@
 /*
  * The VTL0 guard against an emulated hypervisor whose pages all start open.
  */
+#include <linux/cleanup.h>
 #include <linux/dma-mapping.h>
+#include <linux/io.h>
+#include <linux/llist.h>
+#include <linux/mutex.h>
 #include <linux/pfn.h>
 #include <linux/reboot.h>
 
@@ -299,6 +303,56 @@ static void the_stock_is_bounded_and_can_be_off(struct kunit *test)
 	fixture_expect_all_free(test, gf.f);
 }
 
+static struct dpmgr_buf *alloc_with_bad_tag(struct dpmgr_client *client, size_t size)
+{
+	return dpmgr_alloc(client, size, GFP_KERNEL | __GFP_NOWARN, "bad\ttag");
+}
+
+static void what_goes_back_to_the_stock_counts_again(struct kunit *test)
+{
+	struct dpmgr_client *client = create(test, true);
+	struct dpmgr_buf *bufs[STOCK_PAGES + 8];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bufs); i++)
+		bufs[i] = fixture_alloc(test, client, PAGE_SIZE, "tag");
+	for (i = 0; i < STOCK_PAGES; i++)
+		dpmgr_free(bufs[i]);
+	/* Taken out of the full stock, and returned. */
+	for (i = 0; i < 8; i++)
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				PTR_ERR(alloc_with_bad_tag(client, PAGE_SIZE)));
+	KUNIT_EXPECT_EQ(test, nr_private_open(), ARRAY_SIZE(bufs));
+	for (i = STOCK_PAGES; i < ARRAY_SIZE(bufs); i++)
+		dpmgr_free(bufs[i]);
+	dpmgr_drain(gf.f->mgr);
+	KUNIT_EXPECT_EQ(test, nr_private_open(), STOCK_PAGES);
+	drop_stock(test);
+	dpmgr_client_destroy(client);
+	fixture_expect_all_free(test, gf.f);
+}
+
+static void a_stock_beyond_its_bound_takes_nothing_in(struct kunit *test)
+{
+	struct dpmgr_client *client = create(test, true);
+	struct dpmgr_buf *bufs[STOCK_PAGES];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bufs); i++)
+		bufs[i] = fixture_alloc(test, client, PAGE_SIZE, "tag");
+	for (i = 0; i < ARRAY_SIZE(bufs) / 2; i++)
+		dpmgr_free(bufs[i]);
+	/* As if others had filled it before something was returned to it. */
+	gf.f->mgr->vtl0.max_open_pages = STOCK_PAGES / 4;
+	for (; i < ARRAY_SIZE(bufs); i++)
+		dpmgr_free(bufs[i]);
+	dpmgr_drain(gf.f->mgr);
+	KUNIT_EXPECT_EQ(test, nr_private_open(), STOCK_PAGES / 2);
+	drop_stock(test);
+	dpmgr_client_destroy(client);
+	fixture_expect_all_free(test, gf.f);
+}
+
 static void an_allocation_that_may_not_sleep_is_served_from_the_stock(struct kunit *test)
 {
 	struct dpmgr_client *client = create(test, true);
@@ -335,6 +389,58 @@ static void under_pressure_the_stock_is_given_back(struct kunit *test)
 	dpmgr_client_destroy(client);
 	dpmgr_client_destroy(plain);
 	fixture_expect_all_free(test, gf.f);
+}
+
+/* In stock, where they take up all the room that is left in the state region. */
+#define NR_CHARGED	40
+
+static void fill_state_region(struct kunit *test, struct dpmgr_client **vtl0,
+			      struct dpmgr_client **plain)
+{
+	struct dpmgr_buf *bufs[NR_CHARGED], *buf;
+	unsigned int i;
+
+	fixture_unload(gf.f);
+	gf.f->state.size = DPMGR_REGION_MIN;
+	memset(phys_to_virt(gf.f->state.start), 0, STATE_SIZE);
+	fixture_load(test, gf.f);
+	*vtl0 = create(test, true);
+	for (i = 0; i < NR_CHARGED; i++)
+		bufs[i] = fixture_alloc(test, *vtl0, PAGE_SIZE, "tag");
+	*plain = fixture_client(test, gf.f, "plain");
+	do {
+		buf = dpmgr_alloc(*plain, 1, GFP_KERNEL | __GFP_NOWARN, "tag");
+	} while (!IS_ERR(buf));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, PTR_ERR(buf));
+	/* For want of room in the region, not of pages. */
+	KUNIT_EXPECT_LT(test, fixture_used(gf.f->mgr->pools[DPMGR_PRIVATE]),
+			PRIVATE_SIZE / PAGE_SIZE);
+	for (i = 0; i < NR_CHARGED; i++)
+		dpmgr_free(bufs[i]);
+	KUNIT_EXPECT_EQ(test, nr_private_open(), NR_CHARGED);
+}
+
+static void room_that_the_stock_takes_up_serves_an_allocation(struct kunit *test)
+{
+	struct dpmgr_client *vtl0, *plain;
+
+	fill_state_region(test, &vtl0, &plain);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dpmgr_alloc(plain, 1, GFP_KERNEL, "tag"));
+	KUNIT_EXPECT_EQ(test, nr_private_open(), 0);
+	dpmgr_client_destroy(vtl0);
+	dpmgr_client_destroy(plain);
+}
+
+static void room_that_the_stock_takes_up_serves_a_new_client(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("newcomer");
+	struct dpmgr_client *vtl0, *plain;
+
+	fill_state_region(test, &vtl0, &plain);
+	KUNIT_EXPECT_EQ(test, 0, create_error(&params));
+	KUNIT_EXPECT_EQ(test, nr_private_open(), 0);
+	dpmgr_client_destroy(vtl0);
+	dpmgr_client_destroy(plain);
 }
 
 static void an_opening_that_fails_leaves_nothing_open(struct kunit *test)
@@ -568,6 +674,42 @@ static void a_restart_that_is_no_kexec_closes_all(struct kunit *test)
 	dpmgr_client_destroy(client);
 }
 
+/*
+ * The worker puts back the oldest first, and the end of the kernel looks at the
+ * newest first: by the time that it comes to the oldest, that has no pages any more
+ * unless one waits for the other.
+ */
+static void the_end_of_the_kernel_waits_for_what_is_being_put_back(struct kunit *test)
+{
+	struct dpmgr_client *client;
+	struct dpmgr_buf *bufs[100];
+	unsigned int round, i;
+	u64 *pfns;
+
+	pfns = kunit_kcalloc(test, ARRAY_SIZE(bufs), sizeof(*pfns), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pfns);
+	for (round = 0; round < 4; round++) {
+		client = create(test, false);
+		for (i = 0; i < ARRAY_SIZE(bufs); i++) {
+			bufs[i] = fixture_alloc(test, client, 16 * PAGE_SIZE, "tag");
+			pfns[i] = dpmgr_buf_pfn(bufs[i], 0);
+		}
+		/* So that the worker takes them all up at once; and it has begun. */
+		scoped_guard(mutex, &gf.f->mgr->drain_lock)
+			for (i = 0; i < ARRAY_SIZE(bufs); i++)
+				dpmgr_free(bufs[i]);
+		while (!llist_empty(&gf.f->mgr->draining))
+			cond_resched();
+		dpmgr_guard_shutdown(gf.f->mgr);
+		for (i = 0; i < ARRAY_SIZE(bufs); i++)
+			KUNIT_EXPECT_EQ(test, 0, dpmgr_emul_check(gf.emul, pfns[i]));
+		dpmgr_client_destroy(client);
+		fixture_expect_all_free(test, gf.f);
+		fixture_unload(gf.f);
+		fixture_load(test, gf.f);
+	}
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(a_load_closes_what_it_finds_open),
 	KUNIT_CASE(a_buffer_is_open_while_it_is_held),
@@ -575,8 +717,12 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(vtl0_clients_are_refused_where_vtl0_cannot_be_let_in),
 	KUNIT_CASE(a_driver_that_goes_on_makes_no_calls),
 	KUNIT_CASE(the_stock_is_bounded_and_can_be_off),
+	KUNIT_CASE(what_goes_back_to_the_stock_counts_again),
+	KUNIT_CASE(a_stock_beyond_its_bound_takes_nothing_in),
 	KUNIT_CASE(an_allocation_that_may_not_sleep_is_served_from_the_stock),
 	KUNIT_CASE(under_pressure_the_stock_is_given_back),
+	KUNIT_CASE(room_that_the_stock_takes_up_serves_an_allocation),
+	KUNIT_CASE(room_that_the_stock_takes_up_serves_a_new_client),
 	KUNIT_CASE(an_opening_that_fails_leaves_nothing_open),
 	KUNIT_CASE(a_hypervisor_without_memory_fails_the_allocation),
 	KUNIT_CASE(what_is_freed_after_the_save_is_still_open),
@@ -585,6 +731,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(locked_pages_that_cannot_be_closed_are_kept),
 	KUNIT_CASE(open_buffers_are_open_in_the_next_kernel_and_nothing_else),
 	KUNIT_CASE(a_restart_that_is_no_kexec_closes_all),
+	KUNIT_CASE(the_end_of_the_kernel_waits_for_what_is_being_put_back),
 	{}
 };
 
