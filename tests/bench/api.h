@@ -20,4 +20,7 @@ void bench_buffers(struct device *dev);
 /* Hypercalls that a VTL0 client's buffers take. */
 void bench_guard(struct device *dev);
 
+/* Saving runs, restoring them and retrieving their buffers. */
+void bench_servicing(struct device *dev);
+
 #endif /* BENCH_API_H */

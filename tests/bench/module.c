@@ -24,7 +24,7 @@
 
 static char *run;
 module_param(run, charp, 0444);
-MODULE_PARM_DESC(run, "which benchmarks, separated by commas: flat, replace, curve, worst, scale, api, buffers, fill, cpus");
+MODULE_PARM_DESC(run, "which benchmarks, separated by commas: flat, replace, curve, worst, scale, api, buffers, guard, servicing, fill, cpus");
 
 unsigned int bench_live[8] = { 100, 10000, 1000000 };
 unsigned int bench_nr_live = 3;
@@ -123,6 +123,7 @@ static const struct {
 	{ "api", bench_api },
 	{ "buffers", bench_buffers },
 	{ "guard", bench_guard },
+	{ "servicing", bench_servicing },
 	{ "fill", run_fill },
 	{ "cpus", run_cpus },
 };

@@ -211,6 +211,26 @@ def judge_hypercalls(table, rows):
                    f"{row['stock']} kept open", row["calls"], 0, unit="")
 
 
+def judge_servicing(table, rows):
+    """What saving and restoring takes: at most so long, and by how many runs."""
+    found = {row["runs"]: row for row in select(rows, bench="servicing")}
+    few, many = found.get(100000), found.get(1000000)
+    for what, limit, ms in (
+            ("saving", 5, lambda row: row["save_ns"] / 1e6),
+            ("restoring, beyond creating a manager", 8,
+             lambda row: row["restore_ns"] / 1e6),
+            ("restoring and retrieving", 20,
+             lambda row: (row["restore_ns"] + row["retrieve_ns"]) / 1e6)):
+        table.most("servicing", f"UML: {what}, 100,000 runs, 4 GiB",
+                   few and ms(few), limit, unit=" ms")
+        table.most("servicing", f"UML: {what}, 1,000,000 runs, 16 GiB, beside 100,000",
+                   ms(many) / ms(few) if few and many else None, 13)
+    for row, gib in ((few, 4), (many, 16)):
+        if row:
+            table.say("servicing", f"UML: creating a manager with nothing to restore, {gib} GiB, "
+                      "ms", f"{row['empty_ns'] / 1e6:.2f}")
+
+
 def judge_whole(table, machine, rows):
     found = select(rows, bench="whole")
     good = sum(row["ok"] for row in found)
@@ -243,6 +263,7 @@ def judge_uml(table, data):
                found[0]["bytes"] / found[0]["live"] if found else None, 64, unit=" B")
     judge_whole(table, "UML", rows)
     judge_hypercalls(table, rows)
+    judge_servicing(table, rows)
     judge_scale(table, "UML", rows)
 
 
