@@ -274,7 +274,7 @@ new_locked(struct dpmgr_client *client, const struct alloc_args *args)
 static struct dpmgr_buf *attach(struct dpmgr_buf *buf,
 				const struct alloc_args *args)
 {
-	int ret = dpmgr_handle_attach(buf, args->tag, DPMGR_BUF_LIVE);
+	int ret = dpmgr_handle_attach(buf, args->tag);
 
 	return likely(!ret) ? buf : undo(buf, ret);
 }
@@ -313,7 +313,7 @@ static struct dpmgr_buf *try_open_stock(struct dpmgr_client *client,
 	buf->slack = args->slack;
 	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
 	WRITE_ONCE(buf->client, client);
-	ret = dpmgr_handle_attach(buf, args->tag, DPMGR_BUF_LIVE);
+	ret = dpmgr_handle_attach(buf, args->tag);
 	if (!ret)
 		return buf;
 	WRITE_ONCE(buf->client, NULL);
@@ -333,7 +333,7 @@ static struct dpmgr_buf *open_and_attach(struct dpmgr_buf *buf,
 
 	if (ret)
 		return undo_seen(buf, ret);
-	ret = dpmgr_handle_attach(buf, args->tag, DPMGR_BUF_LIVE);
+	ret = dpmgr_handle_attach(buf, args->tag);
 	if (!ret)
 		return buf;
 	dpmgr_guard_close(client->mgr, client->backing.pool, buf);
@@ -682,35 +682,3 @@ int devm_dpmgr_free(struct dpmgr_client *client, struct dpmgr_buf *buf)
 	return dpmgr_free(buf);
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_free, DMA_POOL_MGR);
-
-/**
- * dpmgr_buf_restore() - make a saved run a buffer again
- * @client: absent, of the manager being created
- * @base_pfn: first page
- * @nr_pages: length
- * @slack: bytes
- * @tag: legal
- * @state: pending, orphaned or leaked
- *
- * Context: may sleep.
- * Return: 0; -EBADMSG if the run can't be claimed in the client's pool;
- * -ENOSPC if the state region is too small to save it again; -ENOMEM.
- */
-int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
-		      u16 slack, const char *tag, enum dpmgr_buf_state state)
-{
-	struct dpmgr_buf *buf;
-
-	dpmgr_refill_stocks(client->mgr, GFP_KERNEL);
-	buf = dpmgr_handle_create(client, nr_pages, slack);
-	if (IS_ERR(buf))
-		return PTR_ERR(buf);
-	if (dpmgr_pages_claim(&client->backing.pool->pages, base_pfn, nr_pages,
-			      buf)) {
-		dpmgr_handle_forget(client->mgr, buf, true);
-		return -EBADMSG;
-	}
-	buf->base_pfn = base_pfn;
-	/* On failure the manager is destroyed, and with it the handle. */
-	return dpmgr_handle_attach(buf, tag, state);
-}

@@ -99,8 +99,8 @@ static_assert(sizeof(struct dpmgr_buf) <= 64);
  * @link: in stock
  * @node: in the client's @tags
  * @nr_bufs: buffers that have it
- * @saved_at: where the generation being written holds it, or DPMGR_NOT_SAVED if it
- *	came later; the save's
+ * @saved_at: where the generation being written, or restored, holds it; or
+ *	DPMGR_NOT_SAVED if it came later
  * @pending: buffers to retrieve, in the order they come in
  * @pending_link: in the client's @pending_tags if there are any
  * @name: ended by a NUL
@@ -269,10 +269,13 @@ int dpmgr_client_restore_state(struct dpmgr_client *client, const void *data,
 void dpmgr_client_drop_state(struct dpmgr_client *client);
 
 /* handle.c */
+void dpmgr_handle_init(struct dpmgr_buf *buf, struct dpmgr_client *client,
+		       u32 nr_pages, u16 slack);
 struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 				      u16 slack);
-int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name,
-			enum dpmgr_buf_state state);
+int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name);
+int dpmgr_handle_restore(struct dpmgr_buf *buf, const char *tag_name,
+			 struct dpmgr_tag *tag, enum dpmgr_buf_state state);
 void dpmgr_handle_discard(struct dpmgr_buf *buf);
 void dpmgr_handle_detach(struct dpmgr_buf *buf, u32 vtl0_mask);
 void dpmgr_handle_forget(struct dpmgr *mgr, struct dpmgr_buf *buf,
@@ -295,8 +298,6 @@ int dpmgr_text_check(const char *text, size_t max_len, char lowest);
 const char *dpmgr_buf_state_name(enum dpmgr_buf_state state);
 
 /* buffer.c */
-int dpmgr_buf_restore(struct dpmgr_client *client, u64 base_pfn, u32 nr_pages,
-		      u16 slack, const char *tag, enum dpmgr_buf_state state);
 void dpmgr_buf_release(struct dpmgr_buf *buf);
 void dpmgr_drain(struct dpmgr *mgr);
 void dpmgr_drain_held(struct dpmgr *mgr);

@@ -180,6 +180,16 @@ static void tag_put(struct dpmgr_client *client, struct dpmgr_tag *tag)
 	client->idle_tag = tag;
 }
 
+/* An unused handle becomes a client's, without pages. Context: any. */
+void dpmgr_handle_init(struct dpmgr_buf *buf, struct dpmgr_client *client,
+		       u32 nr_pages, u16 slack)
+{
+	buf->nr_pages = nr_pages;
+	buf->slack = slack;
+	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
+	WRITE_ONCE(buf->client, client);
+}
+
 /**
  * dpmgr_handle_create() - a handle without pages, that nobody knows of
  * @client: whose
@@ -210,11 +220,20 @@ struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 					     sizeof(struct dpmgr_abi_run));
 		return ERR_PTR(-ENOMEM);
 	}
-	buf->nr_pages = nr_pages;
-	buf->slack = slack;
-	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
-	WRITE_ONCE(buf->client, client);
+	dpmgr_handle_init(buf, client, nr_pages, slack);
 	return buf;
+}
+
+static void join_client(struct dpmgr_buf *buf, struct dpmgr_tag *tag)
+{
+	struct dpmgr_client *client = buf->client;
+
+	lockdep_assert_held(&client->buf_lock);
+	tag->nr_bufs++;
+	buf->tag = tag;
+	WRITE_ONCE(client->nr_pages, client->nr_pages + buf->nr_pages);
+	client->nr_pages_max = max(client->nr_pages_max, client->nr_pages);
+	client->nr_bufs++;
 }
 
 /* Where a buffer's pages are mapped. Context: any. */
@@ -277,18 +296,16 @@ void dpmgr_buf_unlist(struct dpmgr_buf *buf)
 }
 
 /**
- * dpmgr_handle_attach() - a handle has its pages: it is a buffer from now on
+ * dpmgr_handle_attach() - a handle has its pages: it is a live buffer from now on
  * @buf: the handle
  * @tag_name: its tag
- * @state: live, pending, orphaned or leaked
  *
  * Context: any but NMI.
  * Return: 0; -EDQUOT; -EINVAL or -ENAMETOOLONG for the tag's name; -ENOSPC
  * without room for it in the state region; -ENOMEM if the stock is empty. After a
  * failure nothing has changed.
  */
-int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name,
-			enum dpmgr_buf_state state)
+int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name)
 {
 	struct dpmgr_client *client = buf->client;
 	const u32 nr_pages = buf->nr_pages;
@@ -302,14 +319,35 @@ int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name,
 	tag = tag_find(client, tag_name);
 	if (IS_ERR(tag))
 		return PTR_ERR(tag);
-	tag->nr_bufs++;
-	buf->tag = tag;
-	WRITE_ONCE(client->nr_pages, client->nr_pages + nr_pages);
-	client->nr_pages_max = max(client->nr_pages_max, client->nr_pages);
-	client->nr_bufs++;
-	if (likely(state == DPMGR_BUF_LIVE))
-		hlist_add_head(&buf->node, &client->bufs);
-	else if (state == DPMGR_BUF_PENDING)
+	join_client(buf, tag);
+	hlist_add_head(&buf->node, &client->bufs);
+	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
+	return 0;
+}
+
+/**
+ * dpmgr_handle_restore() - a saved run is a buffer again
+ * @buf: the handle, with its pages
+ * @tag_name: its tag
+ * @tag: the same if it is known that the client has it, or NULL
+ * @state: pending, orphaned or leaked
+ *
+ * Context: any but NMI.
+ * Return: 0; -ENOSPC without room for the tag in the state region; -ENOMEM if the
+ * stock is empty.
+ */
+int dpmgr_handle_restore(struct dpmgr_buf *buf, const char *tag_name,
+			 struct dpmgr_tag *tag, enum dpmgr_buf_state state)
+{
+	struct dpmgr_client *client = buf->client;
+
+	atomic_set(&buf->refs, 1);
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	tag = tag ?: tag_find(client, tag_name);
+	if (IS_ERR(tag))
+		return PTR_ERR(tag);
+	join_client(buf, tag);
+	if (state == DPMGR_BUF_PENDING)
 		dpmgr_buf_pend(buf, false);
 	else
 		dpmgr_buf_keep_out(buf, state);

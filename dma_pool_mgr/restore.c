@@ -18,13 +18,13 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
+#include <linux/hash.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/vmalloc.h>
 
 #include "client.h"
 #include "guard.h"
@@ -35,6 +35,9 @@
 #define SECTIONS_OVERHEAD	\
 	(8 * (sizeof(struct dpmgr_abi_section) + sizeof(u64)) + \
 	 sizeof(struct dpmgr_abi_platform))
+
+/* Tags that are looked for without comparing names, of each client. */
+#define TAG_HASH_BITS	5
 
 #define MAY_BE_WRITING	\
 	"devices may still be writing to pages that can't be named, so nothing is handed out; see restore=discard"
@@ -168,8 +171,46 @@ u64 dpmgr_region_size_needed(const struct dpmgr *mgr, u64 used)
 	return PAGE_ALIGN(dpmgr_region_size_for(used));
 }
 
-static int restore_run(struct dpmgr_client *client,
-		       const struct dpmgr_abi_run *run, const char *tag)
+/**
+ * struct restored - a client whose runs are being restored
+ * @client: absent
+ * @nr_runs: that are still to come
+ * @handles: for the next of them, side by side
+ * @handles_end: where they end
+ * @tags: those seen last, by a hash of where they are saved
+ */
+struct restored {
+	struct dpmgr_client *client;
+	u64 nr_runs;
+	struct dpmgr_buf *handles;
+	struct dpmgr_buf *handles_end;
+	struct dpmgr_tag *tags[1 << TAG_HASH_BITS];
+};
+
+/*
+ * A handle for the client's next run, or NULL. A client's handles lie side by side
+ * as far as whole pages of them can be filled, because it retrieves them one after the
+ * other.
+ */
+static struct dpmgr_buf *next_handle(struct dpmgr *mgr, struct restored *restored)
+{
+	const unsigned int page_handles = PAGE_SIZE / sizeof(struct dpmgr_buf);
+
+	dpmgr_refill_stocks(mgr, GFP_KERNEL);
+	if (restored->handles == restored->handles_end) {
+		if (restored->nr_runs < page_handles)
+			return dpmgr_stock_get(&mgr->handles);
+		restored->handles = dpmgr_stock_new_page(&mgr->handles, GFP_KERNEL);
+		if (!restored->handles)
+			return NULL;
+		restored->handles_end = restored->handles + page_handles;
+	}
+	return restored->handles++;
+}
+
+/* On failure the manager is destroyed, and with it the handle. */
+static int try_restore_run(struct restored *restored,
+			   const struct dpmgr_abi_run *run, const char *tag_name)
 {
 	static const enum dpmgr_buf_state states[] = {
 		[DPMGR_ABI_ALLOCATED] = DPMGR_BUF_PENDING,
@@ -177,6 +218,35 @@ static int restore_run(struct dpmgr_client *client,
 		[DPMGR_ABI_ORPHANED] = DPMGR_BUF_ORPHANED,
 		[DPMGR_ABI_LEAKED] = DPMGR_BUF_LEAKED,
 	};
+	const u32 saved_at = le32_to_cpu(run->tag);
+	struct dpmgr_tag **known = &restored->tags[hash_32(saved_at, TAG_HASH_BITS)];
+	struct dpmgr_client *client = restored->client;
+	bool is_known = *known && (*known)->saved_at == saved_at;
+	struct dpmgr_buf *buf = next_handle(client->mgr, restored);
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+	restored->nr_runs--;
+	dpmgr_handle_init(buf, client, le32_to_cpu(run->nr_pages),
+			  le16_to_cpu(run->slack));
+	buf->base_pfn = le64_to_cpu(run->base_pfn);
+	if (dpmgr_pages_claim(&client->backing.pool->pages, buf->base_pfn,
+			      buf->nr_pages, buf))
+		return -EBADMSG;
+	ret = dpmgr_handle_restore(buf, tag_name, is_known ? *known : NULL,
+				   states[run->state]);
+	if (ret || is_known)
+		return ret;
+	buf->tag->saved_at = saved_at;
+	*known = buf->tag;
+	return 0;
+}
+
+static int restore_run(struct restored *restored, const struct dpmgr_abi_run *run,
+		       const char *tag)
+{
+	const struct dpmgr_client *client = restored->client;
 	u64 base_pfn = le64_to_cpu(run->base_pfn);
 	u32 nr_pages = le32_to_cpu(run->nr_pages);
 	int ret;
@@ -185,8 +255,7 @@ static int restore_run(struct dpmgr_client *client,
 	if (run->state == DPMGR_ABI_DRAINING)
 		return client->vtl0_mask ?
 			dpmgr_guard_close_pages(client->mgr, base_pfn, nr_pages) : 0;
-	ret = dpmgr_buf_restore(client, base_pfn, nr_pages,
-				le16_to_cpu(run->slack), tag, states[run->state]);
+	ret = try_restore_run(restored, run, tag);
 	if (ret)
 		pr_err("saved buffer \"%s\" of client \"%s\", %u pages at %#llx: %s (%pe)\n",
 		       tag, client->name, nr_pages, PFN_PHYS(base_pfn),
@@ -319,9 +388,24 @@ static int restore_pages(struct dpmgr *mgr, const struct dpmgr_abi_pages *saved)
 				      run.nr_pages);
 }
 
+/* How many runs each client gets, and room to save them again. 0 or -ENOSPC. */
+static int count_runs(struct dpmgr *mgr, const struct dpmgr_state *state,
+		      struct restored *clients)
+{
+	u64 nr = 0, i;
+
+	for (i = 0; i < state->nr_runs; i++) {
+		if (state->runs[i].state == DPMGR_ABI_DRAINING)
+			continue;
+		clients[le32_to_cpu(state->runs[i].client)].nr_runs++;
+		nr++;
+	}
+	return dpmgr_state_charge(mgr, nr * sizeof(struct dpmgr_abi_run));
+}
+
 static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 {
-	struct dpmgr_client **clients;
+	struct restored *clients;
 	u64 i, at = 0;
 	int ret;
 
@@ -331,14 +415,15 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 	clients = kvcalloc(state->nr_clients, sizeof(*clients), GFP_KERNEL);
 	if (!clients)
 		return -ENOMEM;
+	ret = count_runs(mgr, state, clients);
 	for (i = 0; i < state->nr_clients && !ret; i++) {
-		clients[i] = restore_client(mgr, state, i, &at);
-		ret = PTR_ERR_OR_ZERO(clients[i]);
+		clients[i].client = restore_client(mgr, state, i, &at);
+		ret = PTR_ERR_OR_ZERO(clients[i].client);
 	}
 	for (i = 0; i < state->nr_runs && !ret; i++) {
 		const struct dpmgr_abi_run *run = &state->runs[i];
 
-		ret = restore_run(clients[le32_to_cpu(run->client)], run,
+		ret = restore_run(&clients[le32_to_cpu(run->client)], run,
 				  state->strings + le32_to_cpu(run->tag));
 	}
 	for (i = 0; i < state->nr_pages && !ret; i++)
@@ -435,11 +520,11 @@ int dpmgr_restore(struct dpmgr *mgr)
 	set_limit(mgr);
 	if (region->found.status != DPMGR_REGION_GOOD)
 		return 0;
-	payload = vmalloc(region->found.payload_len);
+	payload = kvmalloc(region->found.payload_len, GFP_KERNEL);
 	if (!payload)
 		return -ENOMEM;
 	ret = read_and_restore(mgr, payload);
-	vfree(payload);
+	kvfree(payload);
 	return ret;
 }
 

@@ -15,6 +15,7 @@
 
 #include <linux/align.h>
 #include <linux/cleanup.h>
+#include <linux/prefetch.h>
 #include <linux/printk.h>
 #include <linux/string.h>
 
@@ -53,6 +54,9 @@ struct dpmgr_pool *dpmgr_next_range(const struct dpmgr *mgr, u64 pfn,
 	}
 	return found;
 }
+
+/* Runs whose buffers are fetched at once: each is in no cache, as a rule. */
+#define BATCH	16
 
 /* Those to be saved are marked before anything else is written. */
 static bool is_saved(const struct dpmgr_client *client)
@@ -198,22 +202,40 @@ static void save_runs(struct dpmgr *mgr, struct dpmgr_state_writer *writer,
 		      struct dpmgr_saved *saved)
 {
 	struct run_saver saver = { .writer = writer, .saved = saved };
+	struct dpmgr_page_run runs[BATCH];
 	struct dpmgr_page_range_info info;
-	struct dpmgr_page_run run;
 	struct dpmgr_pool *pool;
+	unsigned int nr, i;
 	u64 pfn = 0, end;
 
 	dpmgr_state_begin(writer, DPMGR_ABI_RUNS);
 	while ((pool = dpmgr_next_range(mgr, pfn, &info))) {
-		end = info.base_pfn + info.nr_pages;
-		for (pfn = info.base_pfn;
-		     dpmgr_pages_next(&pool->pages, pfn, end, DPMGR_PAGE_USED,
-				      &run);
-		     pfn = run.base_pfn + run.nr_pages)
-			dpmgr_buf_look(&run, save_run, &saver);
+		pfn = info.base_pfn;
+		end = pfn + info.nr_pages;
+		while ((nr = dpmgr_pages_next_some(&pool->pages, pfn, end,
+						   DPMGR_PAGE_USED, runs, BATCH))) {
+			for (i = 0; i < nr; i++)
+				prefetch(runs[i].owner);
+			for (i = 0; i < nr; i++)
+				dpmgr_buf_look(&runs[i], save_run, &saver);
+			pfn = runs[nr - 1].base_pfn + runs[nr - 1].nr_pages;
+		}
 		pfn = end;
 	}
 	dpmgr_state_end(writer);
+}
+
+static bool has_quarantined(struct dpmgr_pool *pool)
+{
+	struct dpmgr_page_counts counts;
+	unsigned int i;
+
+	for (i = 0; i < pool->pages.nr_ranges; i++) {
+		dpmgr_pages_count(&pool->pages, i, &counts);
+		if (counts.quarantined)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -227,7 +249,8 @@ static void save_pages(struct dpmgr *mgr, struct dpmgr_state_writer *writer,
 	struct dpmgr_page_run run = {};
 
 	dpmgr_state_begin(writer, DPMGR_ABI_PAGES);
-	while (pool && dpmgr_pages_next(&pool->pages, run.base_pfn + run.nr_pages,
+	/* To look for them takes as long as to save runs. */
+	while (pool && has_quarantined(pool) && dpmgr_pages_next(&pool->pages, run.base_pfn + run.nr_pages,
 					U64_MAX, DPMGR_PAGE_QUARANTINED, &run)) {
 		const struct dpmgr_abi_pages saved = {
 			.base_pfn = cpu_to_le64(run.base_pfn),

@@ -52,6 +52,25 @@ void dpmgr_stock_destroy(struct dpmgr_stock *stock)
 }
 
 /**
+ * dpmgr_stock_new_page() - a page of objects that are not in stock, all zero
+ * @stock: the stock; each may be put there
+ * @gfp: for their memory; must allow blocking
+ *
+ * Context: may sleep.
+ * Return: as many side by side as a page has room for, or NULL.
+ */
+void *dpmgr_stock_new_page(struct dpmgr_stock *stock, gfp_t gfp)
+{
+	struct page *page = alloc_page(gfp | __GFP_ZERO);
+
+	if (!page)
+		return NULL;
+	guard(raw_spinlock_irqsave)(&stock->lock);
+	list_add(&page->lru, &stock->pages);
+	return page_address(page);
+}
+
+/**
  * dpmgr_stock_refill() - add a page of objects, all zero
  * @stock: the stock
  * @gfp: for their memory; must allow blocking
@@ -61,17 +80,14 @@ void dpmgr_stock_destroy(struct dpmgr_stock *stock)
  */
 int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp)
 {
+	void *objects = dpmgr_stock_new_page(stock, gfp);
 	unsigned int at;
-	struct page *page;
 
-	page = alloc_page(gfp | __GFP_ZERO);
-	if (!page)
+	if (!objects)
 		return -ENOMEM;
-
 	guard(raw_spinlock_irqsave)(&stock->lock);
-	list_add(&page->lru, &stock->pages);
 	for (at = 0; at <= PAGE_SIZE - stock->object_size; at += stock->object_size)
-		append(stock, page_address(page) + at);
+		append(stock, objects + at);
 	return 0;
 }
 

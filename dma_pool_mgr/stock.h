@@ -5,6 +5,7 @@
 #ifndef DPMGR_STOCK_H
 #define DPMGR_STOCK_H
 
+#include <linux/gfp_types.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
 
@@ -32,6 +33,7 @@ struct dpmgr_stock {
 
 void dpmgr_stock_init(struct dpmgr_stock *stock, unsigned int object_size);
 void dpmgr_stock_destroy(struct dpmgr_stock *stock);
+void *dpmgr_stock_new_page(struct dpmgr_stock *stock, gfp_t gfp);
 int dpmgr_stock_refill(struct dpmgr_stock *stock, gfp_t gfp);
 void *dpmgr_stock_get(struct dpmgr_stock *stock);
 void dpmgr_stock_put(struct dpmgr_stock *stock, void *object);

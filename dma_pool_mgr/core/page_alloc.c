@@ -343,17 +343,50 @@ int dpmgr_pages_quarantine(struct dpmgr_pages *pages,
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_quarantine);
 
 /**
- * dpmgr_pages_next() - the next run of a given state
+ * dpmgr_pages_next_some() - the next runs of a given state
  * @pages: the allocator
  * @from_pfn: where to start looking
  * @end_pfn: where to end: runs that begin there or above are not looked at
  * @state: DPMGR_PAGE_USED, of runs with an owner, or any other but
  *	DPMGR_PAGE_INSIDE
- * @run: filled in on success
+ * @runs: filled in, in address order
+ * @max: room in @runs, not 0
  *
  * Goes through all runs in address order when called again with the page after
- * the last, also while others allocate and free: then @run is what was there for
- * a moment, and it is for the caller to keep its owner's memory.
+ * the last, also while others allocate and free: then @runs are what was there for
+ * a moment, and it is for the caller to keep their owners' memory.
+ *
+ * Context: any but NMI. The cost is the number of runs passed over.
+ * Return: how many were found; 0 if there are no more.
+ */
+unsigned int dpmgr_pages_next_some(struct dpmgr_pages *pages, u64 from_pfn,
+				   u64 end_pfn, enum dpmgr_page_state state,
+				   struct dpmgr_page_run *runs, unsigned int max)
+{
+	unsigned int nr = 0, i;
+
+	for (i = 0; i < pages->nr_ranges && !nr; i++) {
+		struct dpmgr_page_range *range = pages->ranges[i];
+		u64 base_pfn = range->info.base_pfn;
+		u64 from = max(from_pfn, base_pfn);
+		u64 end = min(end_pfn, page_end_pfn(range));
+
+		if (from < end)
+			nr = dpmgr_page_range_next(range, from - base_pfn,
+						   end - base_pfn, state, runs,
+						   max);
+	}
+	return nr;
+}
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_next_some);
+
+/**
+ * dpmgr_pages_next() - the next run of a given state
+ * @pages: the allocator
+ * @from_pfn: where to start looking
+ * @end_pfn: where to end: runs that begin there or above are not looked at
+ * @state: as for dpmgr_pages_next_some()
+ * @run: filled in on success
  *
  * Context: any but NMI. The cost is the number of runs passed over.
  * Return: whether there is one.
@@ -361,20 +394,7 @@ EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_quarantine);
 bool dpmgr_pages_next(struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn,
 		      enum dpmgr_page_state state, struct dpmgr_page_run *run)
 {
-	unsigned int i;
-
-	for (i = 0; i < pages->nr_ranges; i++) {
-		struct dpmgr_page_range *range = pages->ranges[i];
-		u64 base_pfn = range->info.base_pfn;
-		u64 from = max(from_pfn, base_pfn);
-		u64 end = min(end_pfn, page_end_pfn(range));
-
-		if (from < end &&
-		    dpmgr_page_range_next(range, from - base_pfn, end - base_pfn,
-					  state, run))
-			return true;
-	}
-	return false;
+	return dpmgr_pages_next_some(pages, from_pfn, end_pfn, state, run, 1);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pages_next);
 

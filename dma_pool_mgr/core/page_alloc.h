@@ -160,6 +160,9 @@ int dpmgr_pages_quarantine(struct dpmgr_pages *pages,
 			   u32 nr_pages);
 bool dpmgr_pages_flush(struct dpmgr_pages *pages);
 
+unsigned int dpmgr_pages_next_some(struct dpmgr_pages *pages, u64 from_pfn,
+				   u64 end_pfn, enum dpmgr_page_state state,
+				   struct dpmgr_page_run *runs, unsigned int max);
 bool dpmgr_pages_next(struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn,
 		      enum dpmgr_page_state state, struct dpmgr_page_run *run);
 enum dpmgr_page_state dpmgr_pages_look(struct dpmgr_pages *pages, u64 pfn,

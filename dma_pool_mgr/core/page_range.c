@@ -349,12 +349,13 @@ int dpmgr_page_range_quarantine(struct dpmgr_page_range *range,
 	return 0;
 }
 
-/* The next run of @state that begins in [@index, @end). */
-bool dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index, u32 end,
-			   enum dpmgr_page_state state,
-			   struct dpmgr_page_run *run)
+/* The next runs of @state that begin in [@index, @end): how many, up to @max. */
+unsigned int dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index,
+				   u32 end, enum dpmgr_page_state state,
+				   struct dpmgr_page_run *runs,
+				   unsigned int max)
 {
-	unsigned int steps;
+	unsigned int steps, nr = 0;
 
 	while (index < end) {
 		guard(raw_spinlock_irqsave)(&range->lock);
@@ -370,11 +371,13 @@ bool dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index, u32 end,
 				if (!owner)
 					continue;
 			}
-			page_set_run(run, range, this, page_length(found), owner);
-			return true;
+			page_set_run(&runs[nr++], range, this,
+				     page_length(found), owner);
+			if (nr == max)
+				return nr;
 		}
 	}
-	return false;
+	return nr;
 }
 
 static u32 longest_free(const struct dpmgr_page_range *range)

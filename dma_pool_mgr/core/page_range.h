@@ -213,9 +213,10 @@ int dpmgr_page_range_claim(struct dpmgr_page_range *range, u32 index,
 int dpmgr_page_range_quarantine(struct dpmgr_page_range *range,
 				const struct dpmgr_page_run *run, u32 first,
 				u32 nr_pages);
-bool dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index, u32 end,
-			   enum dpmgr_page_state state,
-			   struct dpmgr_page_run *run);
+unsigned int dpmgr_page_range_next(struct dpmgr_page_range *range, u32 index,
+				   u32 end, enum dpmgr_page_state state,
+				   struct dpmgr_page_run *runs,
+				   unsigned int max);
 void dpmgr_page_range_count(struct dpmgr_page_range *range,
 			    struct dpmgr_page_counts *counts);
 

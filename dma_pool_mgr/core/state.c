@@ -87,18 +87,15 @@ static bool string_is_good(const struct dpmgr_state *state, u32 offset,
 			   size_t max_len, char lowest)
 {
 	const char *string = state->strings + offset;
-	size_t room, len, i;
+	size_t room, i;
 
 	if (offset >= state->strings_len)
 		return false;
 	room = min_t(u64, state->strings_len - offset, max_len + 1);
-	len = strnlen(string, room);
-	if (!len || len == room)
-		return false;
-	for (i = 0; i < len; i++)
+	for (i = 0; i < room && string[i]; i++)
 		if (string[i] < lowest || string[i] > '~')
 			return false;
-	return true;
+	return i && i < room;
 }
 
 static const char *check_ranges(const struct dpmgr_state *state)
@@ -175,8 +172,28 @@ static u64 run_end(const struct dpmgr_abi_run *run)
 	return le64_to_cpu(run->base_pfn) + le32_to_cpu(run->nr_pages);
 }
 
+/* Few tags serve many runs: those that were found good last, by their hash. */
+struct good_tags {
+	u32 offsets[256];
+};
+
+static bool tag_is_good(const struct dpmgr_state *state, u32 offset,
+			struct good_tags *good)
+{
+	u32 *known = &good->offsets[offset * 0x9e3779b1U >> 24];
+
+	if (*known == offset)
+		return true;
+	if (!string_is_good(state, offset, DPMGR_TAG_MAX, ' '))
+		return false;
+	*known = offset;
+	return true;
+}
+
 static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
 {
+	/* None yet: 0 is nowhere but in the first place, where 1 never is. */
+	struct good_tags good = { .offsets = { 1 } };
 	u64 end = 0, r = 0, i;
 
 	for (i = 0; i < state->nr_runs; i++) {
@@ -192,8 +209,7 @@ static const char *check_runs(const struct dpmgr_state *state, u32 page_size)
 			return "a saved run's length is impossible";
 		if (client >= state->nr_clients)
 			return "a saved run's client is not there";
-		if (!string_is_good(state, le32_to_cpu(run->tag), DPMGR_TAG_MAX,
-				    ' '))
+		if (!tag_is_good(state, le32_to_cpu(run->tag), &good))
 			return "a saved run's tag is not a legal tag";
 		if (le16_to_cpu(run->slack) >= page_size)
 			return "a saved run's slack is more than a page";
