@@ -18,15 +18,25 @@ char *strchrnul(const char *s, int c)
 	return (char *)s;
 }
 
-/* Castagnoli's polynomial, bit by bit: slow, and plainly right. */
-u32 __crc32c_le(u32 crc, const u8 *data, size_t len)
-{
-	int bit;
+/* Castagnoli's polynomial, bit by bit: slow, and plainly right; each byte's once. */
+static u32 crc_of_byte[256];
 
-	for (; len; len--, data++) {
-		crc ^= *data;
+static void __attribute__((constructor)) fill_crc_of_byte(void)
+{
+	unsigned int byte, bit;
+	u32 crc;
+
+	for (byte = 0; byte < 256; byte++) {
+		crc = byte;
 		for (bit = 0; bit < 8; bit++)
 			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+		crc_of_byte[byte] = crc;
 	}
+}
+
+u32 __crc32c_le(u32 crc, const u8 *data, size_t len)
+{
+	for (; len; len--, data++)
+		crc = crc >> 8 ^ crc_of_byte[(u8)(crc ^ *data)];
 	return crc;
 }
