@@ -17,7 +17,7 @@ static unsigned long nr_ops;
 
 static void __attribute__((destructor)) print_ops(void)
 {
-	fprintf(stderr, "operations: %lu\n", nr_ops);
+	fprintf(stderr, "done: %lu operations\n", nr_ops);
 }
 
 /* It has to have this name. */
