@@ -97,6 +97,12 @@ static bool has_slot_magic(const struct dpmgr_abi_slot *header)
 		       sizeof(header->magic));
 }
 
+/* Was formatting it interrupted, with nothing in it yet? */
+static bool is_unfinished(const struct dpmgr_abi_region *header)
+{
+	return header->crc == cpu_to_le32(~region_crc(header));
+}
+
 static const char *check_header(const struct dpmgr_abi_region *header,
 				size_t size, struct dpmgr_region_info *info)
 {
@@ -175,6 +181,12 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 		return;
 	}
 
+	if (is_unfinished(&header) &&
+	    word_generation(header.spent, &info->generation)) {
+		info->status = DPMGR_REGION_SPENT;
+		return;
+	}
+
 	info->status = DPMGR_REGION_DAMAGED;
 	info->why = check_header(&header, size, info);
 	if (info->why)
@@ -188,6 +200,11 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 
 		memcpy(&copy, slot_at(region, info->slot_size, slot),
 		       sizeof(copy));
+		if (!has_slot_magic(&copy)) {
+			info->status = DPMGR_REGION_DAMAGED;
+			info->why = "a slot's header is overwritten";
+			return;
+		}
 		if (!copy.commit)
 			continue;
 		is_valid = word_generation(copy.commit, &generation);
@@ -264,12 +281,15 @@ void dpmgr_region_format(void *region, size_t size, u32 generation)
 		.spent = cpu_to_le64(dpmgr_abi_word(generation)),
 	};
 	const size_t magic_len = sizeof(header.magic);
+	struct dpmgr_abi_region *there = region;
 	struct dpmgr_abi_slot empty = {};
 	unsigned int slot;
 
 	memcpy(header.magic, DPMGR_ABI_REGION_MAGIC, magic_len);
-	header.crc = cpu_to_le32(region_crc(&header));
+	header.crc = cpu_to_le32(~region_crc(&header));
 
+	WRITE_ONCE(there->crc, cpu_to_le32(~region_crc(there)));
+	wmb(); /* what slots an older header speaks of don't count any more */
 	for (slot = 0; slot < 2; slot++)
 		memcpy(slot_at(region, slot_size(size), slot), &empty,
 		       sizeof(empty));
@@ -284,6 +304,8 @@ void dpmgr_region_format(void *region, size_t size, u32 generation)
 	for (slot = 0; slot < 2; slot++)
 		memcpy(slot_at(region, slot_size(size), slot),
 		       DPMGR_ABI_SLOT_MAGIC, sizeof(empty.magic));
+	wmb(); /* from here on, a slot without one is damage */
+	WRITE_ONCE(there->crc, ~header.crc);
 	wmb(); /* before anything is committed */
 }
 

@@ -80,7 +80,8 @@ enum dpmgr_region_status {
  * struct dpmgr_region_info - what a state region holds
  * @status: in one word
  * @generation: the one to restore if good, else the last one spent
- * @slot_size: of the region as it was written, bytes; 0 if it never was
+ * @slot_size: of the region as it was written, bytes; 0 if it never was, or not
+ *	to the end
  * @slot: of the one to restore
  * @payload_len: of the one to restore, bytes
  * @why: what is damaged

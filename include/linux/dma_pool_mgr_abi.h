@@ -81,7 +81,8 @@ static inline __u64 dpmgr_abi_word(__u32 generation)
  * @major: version of the layout of regions and slots
  * @reserved: 0
  * @slot_size: bytes of each slot, a multiple of 8
- * @crc: CRC-32C of the fields above
+ * @crc: CRC-32C of the fields above; its complement until both slots have their
+ *	@magic, and nothing but @spent counts
  * @reserved2: 0
  * @spent: dpmgr_abi_word() of the last spent generation; not covered by @crc
  */

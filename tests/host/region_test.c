@@ -5,6 +5,9 @@
 #include "state_check.h"
 #include "state_fixture.h"
 
+/* The barriers of dpmgr_region_format(). */
+#define FORMAT_BARRIERS	7
+
 static struct dpmgr_region_info inspect(const void *bytes)
 {
 	struct dpmgr_region_info info;
@@ -274,6 +277,31 @@ TEST(an_overwritten_header_is_damage_as_long_as_a_slot_is_there)
 	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
 }
 
+TEST(an_overwritten_slot_is_damage_as_long_as_the_regions_header_is_there)
+{
+	unsigned int overwritten;
+
+	for (overwritten = 0; overwritten < 2; overwritten++) {
+		make_region();
+		memset(overwritten ? slot : spent, 0, sizeof(*slot));
+		CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
+	}
+}
+
+/* It would go on without the slots' signatures. */
+TEST(a_region_whose_formatting_was_interrupted_is_formatted_again)
+{
+	struct dpmgr_region_info info;
+
+	make_region();
+	header->crc = ~header->crc;
+	info = inspect(region);
+	CHECK(info.status == DPMGR_REGION_SPENT && info.generation == 1);
+	CHECK(!dpmgr_region_fits(&info, REGION_SIZE));
+	header->spent = 0;
+	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
+}
+
 /* What any reader would find at each barrier of what is going on. */
 static u64 snapshot_words[REGION_SIZE / 8];
 static int before, after;
@@ -315,7 +343,7 @@ TEST(whatever_interrupts_formatting_never_leaves_a_generation)
 	nr_snapshots = 0;
 	shim_at_barrier = check_snapshot;
 	dpmgr_region_format(region, REGION_SIZE, 0);
-	CHECK(nr_snapshots == 5);
+	CHECK(nr_snapshots == FORMAT_BARRIERS);
 }
 
 TEST(whatever_interrupts_growing_never_leaves_damage)
@@ -330,7 +358,7 @@ TEST(whatever_interrupts_growing_never_leaves_damage)
 	nr_snapshots = 0;
 	shim_at_barrier = check_snapshot;
 	dpmgr_region_format(region, REGION_SIZE, 3);
-	CHECK(nr_snapshots == 5);
+	CHECK(nr_snapshots == FORMAT_BARRIERS);
 	CHECK(inspect(region).generation == 3);
 }
 

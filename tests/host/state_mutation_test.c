@@ -101,16 +101,17 @@ TEST(each_broken_byte_with_right_checksums_is_refused_or_in_order)
 /*
  * Zeroes are what memory holds before it is first written, and a slot without a
  * commit word is a save that did not come to its end: these can't be told from a
- * cut at the very start, or before the end of a slot's header.
+ * cut in the region's signature, or behind that of the last slot and before the end
+ * of its commit word.
  */
 static bool looks_untouched(size_t at)
 {
-	const size_t live = DPMGR_ABI_HEADER_SIZE +
-			    original.info.slot * original.info.slot_size;
-	const size_t commit = live + offsetof(struct dpmgr_abi_slot, commit);
+	const size_t last = DPMGR_ABI_HEADER_SIZE + original.info.slot_size;
 
 	return at < sizeof(((struct dpmgr_abi_region *)NULL)->magic) ||
-	       (at >= sizeof(struct dpmgr_abi_region) && at <= commit);
+	       (original.info.slot == 1 &&
+		at >= last + sizeof(((struct dpmgr_abi_slot *)NULL)->magic) &&
+		at <= last + offsetof(struct dpmgr_abi_slot, commit));
 }
 
 static void cut_all(bool sealed)
