@@ -309,6 +309,7 @@ static int verify(const struct dpmgr_region *region, u32 generation, size_t len)
 		return -ENOMEM;
 	dpmgr_region_inspect(region->mapping.vaddr, region->mapping.range.size,
 			     PAGE_SIZE, &info);
+	info.status = DPMGR_REGION_SPENT;
 	info.generation = generation;
 	info.slot = region->next_slot;
 	info.payload_len = len;

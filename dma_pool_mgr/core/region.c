@@ -229,7 +229,7 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
  * dpmgr_region_read() - copy and check the generation to restore
  * @region: the region
  * @page_size: bytes
- * @info: what dpmgr_region_inspect() found, good; or, after
+ * @info: what dpmgr_region_inspect() found, good; or, not good and after
  *	dpmgr_region_write_end(), what must be there
  * @payload: room for @info->payload_len bytes
  *
@@ -242,6 +242,8 @@ const char *dpmgr_region_read(const void *region, u32 page_size,
 {
 	const struct dpmgr_abi_slot *slot =
 		slot_at(region, info->slot_size, info->slot);
+	const u64 commit = info->status == DPMGR_REGION_GOOD ?
+			   dpmgr_abi_word(info->generation) : 0;
 	struct dpmgr_abi_slot header;
 	const char *why;
 
@@ -249,7 +251,8 @@ const char *dpmgr_region_read(const void *region, u32 page_size,
 	why = check_slot(&header, info->slot_size, page_size);
 	if (why)
 		return why;
-	if (le32_to_cpu(header.generation) != info->generation ||
+	if (header.commit != cpu_to_le64(commit) ||
+	    le32_to_cpu(header.generation) != info->generation ||
 	    le64_to_cpu(header.payload_len) != info->payload_len)
 		return "the slot changed while it was read";
 	memcpy(payload, slot + 1, info->payload_len);

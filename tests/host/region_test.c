@@ -26,8 +26,9 @@ static void save(u32 generation, unsigned int slot)
 	writer.data = dpmgr_region_write_begin(region, REGION_SIZE, slot);
 	write_payload(&writer, generation % 9);
 	CHECK(!writer.overflow);
-	dpmgr_region_commit(region, REGION_SIZE, PAGE, slot, generation,
-			    writer.len);
+	dpmgr_region_write_end(region, REGION_SIZE, PAGE, slot,
+			       generation, writer.len);
+	dpmgr_region_commit(region, REGION_SIZE, slot, generation);
 }
 
 /* The generation that a region would restore, 0 for none, or -1 if damaged. */
@@ -119,7 +120,9 @@ TEST(a_committed_slot_without_a_payload_is_damage)
 {
 	dpmgr_region_format(region, REGION_SIZE, 0);
 	dpmgr_region_write_begin(region, REGION_SIZE, 0);
-	dpmgr_region_commit(region, REGION_SIZE, PAGE, 0, 1, 0);
+	dpmgr_region_write_end(region, REGION_SIZE, PAGE, 0,
+			       1, 0);
+	dpmgr_region_commit(region, REGION_SIZE, 0, 1);
 	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
 }
 

@@ -147,6 +147,9 @@ static const char *check_clients(const struct dpmgr_state *state)
 			client->visibility != DPMGR_ABI_PRIVATE);
 		what = what ?: WHEN(client->lower_vtl != 0 && client->lower_vtl != 1);
 		what = what ?: WHEN(client->vtl0_mask & ~0xf);
+		what = what ?: WHEN(client->vtl0_mask &&
+			(client->visibility != DPMGR_ABI_PRIVATE || client->lower_vtl != 1 ||
+			 (client->vtl0_mask & 3) != 3 || !state->pages));
 		what = what ?: WHEN(client->reserved);
 		for (j = 0; j < i; j++)
 			what = what ?: WHEN(strcmp(state->strings + state->clients[j].name,

@@ -129,8 +129,9 @@ static void save(u32 generation)
 				dpmgr_state_append(&writer, &generation, 4);
 		dpmgr_state_end(&writer);
 	}
-	dpmgr_region_commit(writes, GOLDEN_SIZE, GOLDEN_PAGE, generation % 2,
-			    generation, writer.len);
+	dpmgr_region_write_end(writes, GOLDEN_SIZE, GOLDEN_PAGE, generation % 2,
+			       generation, writer.len);
+	dpmgr_region_commit(writes, GOLDEN_SIZE, generation % 2, generation);
 }
 
 static void *save_generations(void *unused)

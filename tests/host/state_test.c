@@ -76,17 +76,19 @@ TEST(a_writer_that_ran_out_of_room_writes_nothing_more)
 	CHECK(writer.overflow && writer.len == 16);
 }
 
-/* Where 1.1 ends as 1.0 does, it is that; the runs of 1.2 tell that it is not. */
+/*
+ * Where 1.1 ends as 1.0 does, a client's mask tells that it is not that; so do the runs
+ * of 1.2.
+ */
 TEST(every_truncation_is_refused)
 {
-	size_t first = make_payload(0), len, cut;
 	unsigned int minor;
+	size_t len, cut;
 
 	for (minor = 0; minor <= 2; minor++) {
 		len = make_payload(minor);
 		for (cut = 0; cut < len; cut++)
-			CHECK(decode_exact(cut) ==
-			      (minor == 1 && cut == first ? 0 : -EBADMSG));
+			CHECK(decode_exact(cut) == -EBADMSG);
 		CHECK(!decode_exact(len));
 	}
 }
@@ -261,14 +263,15 @@ TEST(before_version_1_2_a_runs_state_and_mask_are_reserved)
 	}
 }
 
-/* The second client's, and that of all its runs. */
-static void set_masks(u8 mask)
+/* A client's, and that of all its runs. */
+static void set_masks(unsigned int which, u8 mask)
 {
 	unsigned int i;
 
-	client[1].vtl0_mask = mask;
-	for (i = NR_RUNS / 2; i < NR_RUNS; i++)
-		run[i].vtl0_mask = mask;
+	client[which].vtl0_mask = mask;
+	for (i = 0; i < NR_RUNS; i++)
+		if (run[i].client == which)
+			run[i].vtl0_mask = mask;
 }
 
 TEST(a_clients_mask_is_possible_and_a_runs_mask_is_its_clients)
@@ -280,8 +283,17 @@ TEST(a_clients_mask_is_possible_and_a_runs_mask_is_its_clients)
 	REFUSED(2, run[0].vtl0_mask = 0x13);
 	REFUSED(2, run[7].vtl0_mask = 3);
 	REFUSED(2, client[0].vtl0_mask = 0);
-	ACCEPTED(2, set_masks(0xf));
-	REFUSED(2, set_masks(0x10));
+	ACCEPTED(2, set_masks(0, 0xf));
+	ACCEPTED(2, set_masks(0, 0));
+	REFUSED(2, set_masks(0, 0x13));
+	/* Who may see it may read and write it. */
+	REFUSED(2, set_masks(0, 1));
+	REFUSED(2, set_masks(0, 2));
+	/* The second is shared; the first doesn't ask for VTL0 then. */
+	REFUSED(2, set_masks(1, 3));
+	REFUSED(2, client[0].lower_vtl = 0);
+	REFUSED(0, client[0].vtl0_mask = 3);
+	ACCEPTED(1, client[0].vtl0_mask = 3);
 }
 
 TEST(a_run_may_be_in_any_of_the_five_states_and_in_no_other)

@@ -175,8 +175,9 @@ static void save(u32 generation, unsigned int slot, unsigned int nr_runs,
 	writer.data = dpmgr_region_write_begin(region, GOLDEN_SIZE, slot);
 	write_payload(&writer, nr_runs, nr_pages);
 	assert(!writer.overflow);
-	dpmgr_region_commit(region, GOLDEN_SIZE, GOLDEN_PAGE, slot, generation,
-			    writer.len);
+	dpmgr_region_write_end(region, GOLDEN_SIZE, GOLDEN_PAGE, slot,
+			       generation, writer.len);
+	dpmgr_region_commit(region, GOLDEN_SIZE, slot, generation);
 }
 
 /* Lines of up to @per_line bytes. */
