@@ -17,6 +17,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/array_size.h>
 #include <linux/err.h>
 #include <linux/hash.h>
 #include <linux/mm.h>
@@ -38,6 +39,8 @@
 
 /* Tags that are looked for without comparing names, of each client. */
 #define TAG_HASH_BITS	5
+
+#define PAGE_HANDLES	(PAGE_SIZE / sizeof(struct dpmgr_buf))
 
 #define MAY_BE_WRITING	\
 	"devices may still be writing to pages that can't be named, so nothing is handed out; see restore=discard"
@@ -172,40 +175,59 @@ u64 dpmgr_region_size_needed(const struct dpmgr *mgr, u64 used)
 }
 
 /**
+ * struct restored_tags - tags of the same hash, of where they are saved
+ * @last: the one that was seen last, or NULL
+ * @handles: for the next runs of such tags, side by side
+ * @handles_end: where they end
+ */
+struct restored_tags {
+	struct dpmgr_tag *last;
+	struct dpmgr_buf *handles;
+	struct dpmgr_buf *handles_end;
+};
+
+/**
  * struct restored - a client whose runs are being restored
  * @client: absent
  * @nr_runs: that are still to come
- * @handles: for the next of them, side by side
- * @handles_end: where they end
- * @tags: those seen last, by a hash of where they are saved
+ * @tags: by their hash
  */
 struct restored {
 	struct dpmgr_client *client;
 	u64 nr_runs;
-	struct dpmgr_buf *handles;
-	struct dpmgr_buf *handles_end;
-	struct dpmgr_tag *tags[1 << TAG_HASH_BITS];
+	struct restored_tags tags[1 << TAG_HASH_BITS];
 };
 
 /*
- * A handle for the client's next run, or NULL. A client's handles lie side by side
- * as far as whole pages of them can be filled, because it retrieves them one after the
- * other.
+ * A handle for the client's next run, or NULL. Those of a tag lie side by side as far
+ * as pages of them can be filled, because they are retrieved one after the other.
  */
-static struct dpmgr_buf *next_handle(struct dpmgr *mgr, struct restored *restored)
+static struct dpmgr_buf *next_handle(struct dpmgr *mgr, const struct restored *restored,
+				     struct restored_tags *tags)
 {
-	const unsigned int page_handles = PAGE_SIZE / sizeof(struct dpmgr_buf);
-
 	dpmgr_refill_stocks(mgr, GFP_KERNEL);
-	if (restored->handles == restored->handles_end) {
-		if (restored->nr_runs < page_handles)
+	if (tags->handles == tags->handles_end) {
+		if (restored->nr_runs < PAGE_HANDLES << TAG_HASH_BITS)
 			return dpmgr_stock_get(&mgr->handles);
-		restored->handles = dpmgr_stock_new_page(&mgr->handles, GFP_KERNEL);
-		if (!restored->handles)
+		tags->handles = dpmgr_stock_new_page(&mgr->handles, GFP_KERNEL);
+		if (!tags->handles)
 			return NULL;
-		restored->handles_end = restored->handles + page_handles;
+		tags->handles_end = tags->handles + PAGE_HANDLES;
 	}
-	return restored->handles++;
+	return tags->handles++;
+}
+
+/* The last page of each may not have been filled. */
+static void put_unused_handles(struct dpmgr *mgr, struct restored *restored)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(restored->tags); i++) {
+		struct restored_tags *tags = &restored->tags[i];
+
+		while (tags->handles != tags->handles_end)
+			dpmgr_stock_put(&mgr->handles, tags->handles++);
+	}
 }
 
 /* On failure the manager is destroyed, and with it the handle. */
@@ -219,10 +241,10 @@ static int try_restore_run(struct restored *restored,
 		[DPMGR_ABI_LEAKED] = DPMGR_BUF_LEAKED,
 	};
 	const u32 saved_at = le32_to_cpu(run->tag);
-	struct dpmgr_tag **known = &restored->tags[hash_32(saved_at, TAG_HASH_BITS)];
+	struct restored_tags *tags = &restored->tags[hash_32(saved_at, TAG_HASH_BITS)];
 	struct dpmgr_client *client = restored->client;
-	bool is_known = *known && (*known)->saved_at == saved_at;
-	struct dpmgr_buf *buf = next_handle(client->mgr, restored);
+	bool is_known = tags->last && tags->last->saved_at == saved_at;
+	struct dpmgr_buf *buf = next_handle(client->mgr, restored, tags);
 	int ret;
 
 	if (!buf)
@@ -234,12 +256,12 @@ static int try_restore_run(struct restored *restored,
 	if (dpmgr_pages_claim(&client->backing.pool->pages, buf->base_pfn,
 			      buf->nr_pages, buf))
 		return -EBADMSG;
-	ret = dpmgr_handle_restore(buf, tag_name, is_known ? *known : NULL,
+	ret = dpmgr_handle_restore(buf, tag_name, is_known ? tags->last : NULL,
 				   states[run->state]);
 	if (ret || is_known)
 		return ret;
 	buf->tag->saved_at = saved_at;
-	*known = buf->tag;
+	tags->last = buf->tag;
 	return 0;
 }
 
@@ -428,6 +450,8 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 	}
 	for (i = 0; i < state->nr_pages && !ret; i++)
 		ret = restore_pages(mgr, &state->pages[i]);
+	for (i = 0; i < state->nr_clients; i++)
+		put_unused_handles(mgr, &clients[i]);
 	kvfree(clients);
 	/* Some may have freed their last buffer just before it was saved. */
 	if (!ret)

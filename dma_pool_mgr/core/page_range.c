@@ -21,6 +21,8 @@
 #include <linux/errno.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
@@ -29,6 +31,9 @@
 
 /* Runs that are looked at before only longer ones are. */
 #define FIT_SCAN	8
+
+/* Tags that are zeroed at a stretch. */
+#define CLEAR_TAGS	((u64)SZ_1M)
 
 /* Runs that are looked at for the longest of the highest class. */
 #define LARGEST_SCAN	1024
@@ -416,6 +421,18 @@ void dpmgr_page_range_count(struct dpmgr_page_range *range,
 	};
 }
 
+/* Here, through this mapping, so that no claim has to touch them first. */
+static void clear_tags(struct page_tag *tags, u64 nr)
+{
+	u64 some;
+
+	for (; nr; nr -= some, tags += some) {
+		some = min(nr, CLEAR_TAGS);
+		memset(tags, 0, some * sizeof(*tags));
+		cond_resched();
+	}
+}
+
 /* Every page starts dirty. NULL without memory. Context: may sleep. */
 struct dpmgr_page_range *
 dpmgr_page_range_create(const struct dpmgr_page_range_info *info)
@@ -426,11 +443,12 @@ dpmgr_page_range_create(const struct dpmgr_page_range_info *info)
 	if (!range)
 		return NULL;
 	/* Not kvcalloc(), which warns above 2 GiB. */
-	range->tags = vcalloc(info->nr_pages, sizeof(*range->tags));
+	range->tags = vmalloc_array(info->nr_pages, sizeof(*range->tags));
 	if (!range->tags) {
 		kfree(range);
 		return NULL;
 	}
+	clear_tags(range->tags, info->nr_pages);
 	raw_spin_lock_init(&range->lock);
 	range->info = *info;
 	range->nearly_full = info->nr_pages - info->nr_pages / 16;

@@ -181,6 +181,9 @@ extern int shim_nr_cpus;
 #define kzalloc(size, gfp)	shim_alloc(1, size)
 #define kcalloc(n, size, gfp)	shim_alloc(n, size)
 #define vcalloc(n, size)	shim_alloc(n, size)
+#define vmalloc_array(n, size)	shim_alloc(n, size)
+#define cond_resched()		do { } while (0)
+#define SZ_1M			0x100000
 #define kfree(p)		free(p)
 #define vfree(p)		free(p)
 

@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#define vmalloc_array(n, size)	malloc((n) * (size))
-
 #define pr_info(...)		printf(__VA_ARGS__)
 #define scnprintf(...)		snprintf(__VA_ARGS__)
 #define div_u64(a, b)		((a) / (b))
@@ -29,7 +27,6 @@ static inline u64 ktime_get_ns(void)
 	return now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
 }
 
-#define cond_resched()		do { } while (0)
 #define cpu_relax()		__builtin_ia32_pause()
 #define barrier()		__sync_synchronize()
 
