@@ -4,16 +4,15 @@
  * leaked (kmemleak looks on), half done or lost, and the next try succeeds.
  */
 #include <linux/anon_inodes.h>
-#include <linux/fault-inject.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/pfn.h>
 #include <linux/reboot.h>
 #include <linux/scatterlist.h>
-#include <linux/sched.h>
 #include <linux/vmstat.h>
 
+#include "fault.h"
 #include "fixture.h"
 #include "guard.h"
 #include "vtl_ram.h"
@@ -24,51 +23,6 @@
 /* But for locked pages that are more than the kernel ever has in one piece. */
 #define MANY_PAGES		((1U << MAX_PAGE_ORDER) + 1)
 #define MOST_OF_MANY_PAGES	(2 * MANY_PAGES)
-
-#ifdef CONFIG_FAULT_INJECTION
-static void fail_nth(unsigned int n)
-{
-	current->fail_nth = n;
-}
-
-/* Whether the allocation that was to fail was reached. */
-static bool has_failed(void)
-{
-	bool failed = !current->fail_nth;
-
-	current->fail_nth = 0;
-	return failed;
-}
-#else
-static void fail_nth(unsigned int n)
-{
-}
-
-static bool has_failed(void)
-{
-	return false;
-}
-#endif
-
-static bool slab_fails(void)
-{
-	void *memory;
-
-	fail_nth(1);
-	memory = kmalloc(8, GFP_KERNEL);
-	kfree(memory);
-	return has_failed() && !memory;
-}
-
-static bool pages_fail(void)
-{
-	unsigned long page;
-
-	fail_nth(1);
-	page = __get_free_page(GFP_KERNEL);
-	free_page(page);
-	return has_failed() && !page;
-}
 
 static int needs_fault_injection(struct kunit *test)
 {
