@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the log says of a buffer that is given up twice, and of pages that can't
- * be freed: without it, nobody finds the driver that does so.
+ * What the log says, where that is all that helps: of a buffer that is given up twice,
+ * of pages that can't be freed, of a region that is too small, of who is not kept.
  */
 #include <linux/compiler.h>
 #include <linux/kmsg_dump.h>
+#include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/string.h>
 
@@ -157,9 +158,72 @@ static void pages_that_cannot_be_freed_are_told_with_what_is_there(struct kunit 
 	fixture_expect_all_free(test, f);
 }
 
+static void a_region_that_is_too_small_says_by_how_much(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = fixture_client(test, f, "client");
+	u64 lacks = atomic64_read(&f->mgr->state_used) + DPMGR_DRIVER_STATE_MAX -
+		    f->mgr->state_limit;
+	u8 *bytes = kunit_kzalloc(test, DPMGR_DRIVER_STATE_MAX, GFP_KERNEL);
+	struct kmsg_dump_iter log;
+	char what[64];
+
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+	/* In each of two slots. */
+	snprintf(what, sizeof(what), "it must have %llu bytes more",
+		 PAGE_ALIGN(2 * lacks));
+	log_start(&log);
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			dpmgr_client_set_state(client, bytes, DPMGR_DRIVER_STATE_MAX));
+	KUNIT_EXPECT_TRUE(test, log_has(test, &log, (const char * const []){
+		"the state region is too small: ", what, NULL,
+	}));
+	dpmgr_client_destroy(client);
+
+	/* It is true: so large a region would have done. */
+	fixture_unload(f);
+	f->state.size += PAGE_ALIGN(2 * lacks);
+	f->config.state = NULL;
+	KUNIT_EXPECT_GE(test, f->state.size / 2 -
+			STATE_SIZE / 2, lacks);
+}
+
+static int refuse_to_freeze(struct dpmgr_client *client)
+{
+	return -ENODEV;
+}
+
+static void who_is_not_kept_is_named_with_the_reason(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("refusing");
+	struct dpmgr_client *refusing, *off;
+	struct kmsg_dump_iter log;
+
+	params.freeze = refuse_to_freeze;
+	params.owner = THIS_MODULE;
+	refusing = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, refusing);
+	off = fixture_client(test, f, "off");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(off, false));
+	log_start(&log);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_TRUE(test, log_has(test, &log, (const char * const []){
+		"client \"off\" is not kept: its keepalive is off", NULL,
+	}));
+	KUNIT_EXPECT_TRUE(test, log_has(test, &log, (const char * const []){
+		"client \"refusing\" is not kept: its driver refused", NULL,
+	}));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	dpmgr_client_destroy(refusing);
+	dpmgr_client_destroy(off);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(a_stale_handle_names_both_who_gave_it_up),
 	KUNIT_CASE(pages_that_cannot_be_freed_are_told_with_what_is_there),
+	KUNIT_CASE(a_region_that_is_too_small_says_by_how_much),
+	KUNIT_CASE(who_is_not_kept_is_named_with_the_reason),
 	{}
 };
 
