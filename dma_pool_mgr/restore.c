@@ -532,8 +532,8 @@ static int read_and_restore(struct dpmgr *mgr, void *payload)
  *
  * Context: may sleep. Writes nothing to the region or the pools.
  * Return: 0; -EBADMSG if the saved state is damaged or doesn't fit the pools;
- * -EOPNOTSUPP or -EIO if what is open to VTL0 can't be closed; -ENOSPC; -ENOMEM. After a failure the manager must be destroyed. The log says
- * why.
+ * -EOPNOTSUPP or -EIO if what is open to VTL0 can't be closed; -ENOSPC; -ENOMEM. After
+ * a failure the manager must be destroyed. The log says why.
  */
 int dpmgr_restore(struct dpmgr *mgr)
 {

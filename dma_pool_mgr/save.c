@@ -250,7 +250,9 @@ static void save_pages(struct dpmgr *mgr, struct dpmgr_state_writer *writer,
 
 	dpmgr_state_begin(writer, DPMGR_ABI_PAGES);
 	/* To look for them takes as long as to save runs. */
-	while (pool && has_quarantined(pool) && dpmgr_pages_next(&pool->pages, run.base_pfn + run.nr_pages,
+	if (pool && !has_quarantined(pool))
+		pool = NULL;
+	while (pool && dpmgr_pages_next(&pool->pages, run.base_pfn + run.nr_pages,
 					U64_MAX, DPMGR_PAGE_QUARANTINED, &run)) {
 		const struct dpmgr_abi_pages saved = {
 			.base_pfn = cpu_to_le64(run.base_pfn),
