@@ -143,7 +143,7 @@ static struct dpmgr_client *client_new(struct dpmgr *mgr, const char *name,
 		kobject_put(&client->kobj);
 		return ERR_PTR(ret);
 	}
-	/* As long as there are buffers to look after, live or not. */
+	/* As long as there is something to look after, live or not. */
 	dpmgr_client_hold_module(client, true);
 	rb_add(&client->node, &mgr->clients, client_less);
 	return client;
@@ -349,7 +349,7 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 	struct dpmgr_client *client;
 
 	lockdep_assert_held(&mgr->lock);
-	*rule = "a kexec is under way, or the manager's state is committed";
+	*rule = "this kernel is about to end, or the manager's state is committed";
 	if (params->persistent && mgr->ended)
 		return ERR_PTR(-EBUSY);
 
@@ -638,7 +638,7 @@ struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
 }
 
 /**
- * dpmgr_clients_prune() - forget absent clients that have no buffers any more
+ * dpmgr_clients_prune() - forget absent clients that have nothing any more
  * @mgr: the manager
  *
  * Context: may sleep.

@@ -151,7 +151,7 @@ struct dpmgr_tag {
  *	@mgr's servicing_lock or, while nobody is being frozen, its lock
  * @state: the driver's, @state_len bytes; NULL if there is none. @mgr's lock
  * @state_len: bytes
- * @state_is_old: @state is what an earlier kernel's driver left
+ * @state_is_old: @state is what an earlier driver left
  * @lock: orders retrieve, finish, destroy and the callbacks
  * @finished: nothing can be retrieved any more. @lock
  * @saved_name: where the generation being written holds @name; the save's

@@ -243,8 +243,8 @@ static int state_show(struct seq_file *m, void *unused)
 	seq_printf(m, "%-22s %#018llx\n", "start", region->mapping.range.start);
 	seq_printf(m, "%-22s %llu\n", "bytes", region->mapping.range.size);
 	seq_printf(m, "%-22s %s\n", "found",
-		   region->restore == DPMGR_RESTORE_DISCARD ? "discarded" :
-							      found[region->found.status]);
+		   dpmgr_restore_discards(region) ? "discarded" :
+						    found[region->found.status]);
 	seq_printf(m, "%-22s %u\n", "found_generation", region->found.generation);
 	seq_printf(m, "%-22s %llu\n", "restored_clients", region->nr_clients);
 	seq_printf(m, "%-22s %llu\n", "restored_buffers", region->nr_runs);

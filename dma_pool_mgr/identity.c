@@ -50,6 +50,8 @@ static const char *pci_may_write(const char *address)
 		return "it is not to be found, so whether it has stopped can't be told";
 	pci_read_config_word(pdev, PCI_COMMAND, &command);
 	pci_dev_put(pdev);
+	if (command == U16_MAX)
+		return "it doesn't answer, so whether it has stopped can't be told";
 	return command & PCI_COMMAND_MASTER ? "it is still a bus master" : NULL;
 }
 

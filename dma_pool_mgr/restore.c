@@ -463,8 +463,11 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 static bool is_in_pool(const struct dpmgr *mgr, const struct dpmgr_abi_pages *saved)
 {
 	const struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
+	u64 base_pfn = le64_to_cpu(saved->base_pfn);
+	u64 last_pfn = base_pfn + le64_to_cpu(saved->nr_pages) - 1;
+	int range = pool ? dpmgr_pages_find(&pool->pages, base_pfn) : -1;
 
-	return pool && dpmgr_pages_find(&pool->pages, le64_to_cpu(saved->base_pfn)) >= 0;
+	return range >= 0 && range == dpmgr_pages_find(&pool->pages, last_pfn);
 }
 
 /* The administrator says that no device writes any more: close what is open. */
@@ -552,6 +555,14 @@ int dpmgr_restore(struct dpmgr *mgr)
 	return ret;
 }
 
+/* Was something there that was not to be restored? */
+bool dpmgr_restore_discards(const struct dpmgr_region *region)
+{
+	return region->restore == DPMGR_RESTORE_DISCARD &&
+	       (region->found.status == DPMGR_REGION_GOOD ||
+		region->found.status == DPMGR_REGION_DAMAGED);
+}
+
 /**
  * dpmgr_restore_seal() - what was restored must not be restored again
  * @mgr: the manager, about to hand out its first page
@@ -575,9 +586,7 @@ void dpmgr_restore_seal(struct dpmgr *mgr)
 		dpmgr_region_format(base, size, region->generation);
 		region->next_slot = 0;
 	}
-	if (region->restore != DPMGR_RESTORE_DISCARD ||
-	    region->found.status == DPMGR_REGION_NEVER_WRITTEN ||
-	    region->found.status == DPMGR_REGION_SPENT)
+	if (!dpmgr_restore_discards(region))
 		return;
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
 		while (mgr->pools[v] && dpmgr_pool_scrub(mgr->pools[v]))

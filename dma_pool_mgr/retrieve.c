@@ -208,8 +208,7 @@ bool dpmgr_client_free_some(struct dpmgr_client *client, bool kept)
  * @client: the client
  *
  * What is still pending is freed: by this call the driver says that the device
- * doesn't use it any more. What an earlier kernel's driver left as state is gone,
- * too. What is kept out of use stays so: see dpmgr_client_stopped().
+ * doesn't use it any more. What an earlier driver left as state is gone, too. What is kept out of use stays so: see dpmgr_client_stopped().
  *
  * Context: may sleep.
  * Return: 0; -ESTALE if it was called before; -EBUSY while the client is frozen.
@@ -340,8 +339,8 @@ int dpmgr_client_restore_state(struct dpmgr_client *client, const void *data,
  * @data: copied; takes the place of what was handed over before
  * @len: bytes, up to DPMGR_DRIVER_STATE_MAX; 0 for none
  *
- * Usually called by the client's @freeze: then it is dropped if the client is thawed.
- * It is saved with the client's buffers and comes back byte for byte.
+ * Usually called by the client's @freeze. If there is one, it is dropped when the client
+ * is thawed. It is saved with the client's buffers and comes back byte for byte.
  *
  * Context: may sleep. May be called by @freeze and @thaw.
  * Return: 0; -EINVAL if the client doesn't persist; -EMSGSIZE if it is too long;
@@ -380,8 +379,8 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_set_state, DMA_POOL_MGR);
  * @data: where to; may be NULL if @size is 0
  * @size: room there, bytes
  *
- * In a new kernel that is what the last one's driver left, until
- * dpmgr_client_finish().
+ * For a new client that is what an earlier driver left, in this kernel or the last,
+ * until dpmgr_client_finish().
  *
  * Context: may sleep.
  * Return: its length, bytes, also if @size is 0; -ENOENT if there is none; -EMSGSIZE

@@ -48,7 +48,7 @@
 #include "guard.h"
 #include "servicing.h"
 
-/* At a kexec: how long to wait for a device that is being bound or unbound. */
+/* When the kernel ends: how long to wait for a device that is being bound or unbound. */
 #define DEVICE_LOCK_TRIES	100
 #define DEVICE_LOCK_MS		10
 
@@ -169,7 +169,6 @@ static void freeze_live(struct dpmgr_client *client, const struct device *dev)
 		refuse(client, "its keepalive is off", -ECANCELED);
 		return;
 	}
-	client->refused = false;
 	if (turn.freeze) {
 		if (!try_module_get(turn.owner)) {
 			unlatch_keepalive(client);
@@ -199,7 +198,7 @@ static void thaw_live(struct dpmgr_client *client, const struct device *dev)
 		   !client->refused;
 	client->refused = false;
 	scoped_guard(mutex, &mgr->lock) {
-		/* What it has handed over when it froze is no longer so. */
+		/* What such a driver has handed over is no longer so. */
 		if (was_kept && turn.freeze && !client->state_is_old)
 			dpmgr_client_drop_state(client);
 		dpmgr_client_set_frozen(client, false);
@@ -234,6 +233,7 @@ static void turn_client(struct dpmgr_client *client,
 /* Absent ones have nothing to say to it. */
 static void freeze_one(struct dpmgr_client *client, const struct device *dev)
 {
+	client->refused = false;
 	if (dev)
 		freeze_live(client, dev);
 	else if (!dpmgr_client_keepalive(client))
@@ -651,7 +651,9 @@ int dpmgr_finish(struct dpmgr *mgr, enum dpmgr_finish_policy policy)
 		return -EINVAL;
 	guard(mutex)(&mgr->servicing_lock);
 	if (mgr->ending || mgr->phase == DPMGR_COMMITTED) {
-		pr_err("finish refused: what is committed must stay as it is\n");
+		pr_err("finish refused: %s\n", mgr->ending ?
+		       "this kernel is about to end" :
+		       "what is committed must stay as it is");
 		return -EBUSY;
 	}
 	/* Under the lock nobody claims an absent client; no one else has it. */

@@ -56,6 +56,7 @@ struct dpmgr_saved {
 int dpmgr_restore_open(struct dpmgr *mgr, const struct dpmgr_config *config);
 void dpmgr_restore_close(struct dpmgr *mgr);
 int dpmgr_restore(struct dpmgr *mgr);
+bool dpmgr_restore_discards(const struct dpmgr_region *region);
 void dpmgr_restore_seal(struct dpmgr *mgr);
 u64 dpmgr_region_size_needed(const struct dpmgr *mgr, u64 used);
 

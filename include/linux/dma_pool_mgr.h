@@ -89,7 +89,7 @@ struct dpmgr_client;
  *                 the manager's, that it is not its turn, or that a device may
  *                 still write what is to be reclaimed
  * -ECANCELED      a driver refused to freeze, and it was to be all or nothing
- * -ENOTEMPTY      saved buffers that nobody claimed are still there
+ * -ENOTEMPTY      buffers or driver state that nobody claimed are still there
  * -EMSGSIZE       the driver's state is longer than the limit or the room for it
  * -ENOENT         nothing (more) to retrieve, or nothing at that address
  * -ESTALE         a handle that was given up, or a call after finish
@@ -149,7 +149,7 @@ enum dpmgr_lower_vtl {
  * dpmgr_freeze()      freeze clients, and write
  * dpmgr_commit()      freeze what is left, and make it what the next load restores
  * dpmgr_unpreserve()  call it off
- * dpmgr_finish()      decide about what was restored and nobody claimed
+ * dpmgr_finish()      decide about what was left and nobody has claimed
  * ==================  =========================================================
  *
  * A kexec does all that is needed by itself, in a reboot notifier; commit by hand
@@ -205,9 +205,10 @@ struct dpmgr_client_params {
 };
 
 /**
- * enum dpmgr_finish_policy - what to do with saved buffers that nobody claimed
+ * enum dpmgr_finish_policy - what to do with what was left and nobody has claimed
  * @DPMGR_FINISH_LEAK: keep them out of use, now and in the next kernels
- * @DPMGR_FINISH_RECLAIM: free them, unless their device may still write to them
+ * @DPMGR_FINISH_RECLAIM: free them, unless their device may still write to them, or
+ *	that can't be told
  * @DPMGR_FINISH_RECLAIM_FORCED: free them; the caller knows that it doesn't
  * @DPMGR_FINISH_FAIL: only say whether there are any
  */
