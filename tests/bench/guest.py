@@ -107,8 +107,8 @@ def main():
     started = time.monotonic()
     print(f"== measuring on {os.path.basename(kernel_root)} in QEMU: {part}",
           file=sys.stderr)
-    image = initramfs.build_base(kernel_root, guest_root, modules,
-                                 os.path.join(folder, part))
+    image = initramfs.build(kernel_root, guest_root, modules,
+                            os.path.join(folder, part))
     for name in os.listdir(folder):
         if re.fullmatch(part + r"-\d\.(log|console)", name):
             os.remove(os.path.join(folder, name))

@@ -2,8 +2,9 @@
 """Builds the guest's initramfs: busybox, the real modprobe and kexec with their
 libraries, our modules with all that they depend on, and scripts/dpmgr-kexec.
 
-There are two archives. BASE is all that a second kernel needs. FIRST is the same
-and, in /boot, the stock kernel and BASE: what the first kernel loads with kexec.
+It also has, in /boot, what the next kernel is made of: the stock kernel, and a link
+to this very archive, which a kernel booted with "retain_initrd" keeps. So a chain of
+kexecs goes on for as long as somebody wants.
 """
 
 import gzip
@@ -113,11 +114,11 @@ def install_modules(kernel_root, modules, root):
     subprocess.run(["depmod", "-b", root, release], check=True)
 
 
-def build_base(kernel_root, guest_root, modules, folder):
-    """Build BASE in FOLDER; return the paths of the kernel and of BASE."""
+def build(kernel_root, guest_root, modules, folder):
+    """Build the archive in FOLDER; return the paths of the kernel and of it."""
     release = os.path.basename(kernel_root)
     kernel = os.path.join(kernel_root, "boot", "vmlinuz-" + release)
-    base = os.path.join(folder, "base.cpio.gz")
+    archive = os.path.join(folder, "initrd")
     shutil.rmtree(folder, ignore_errors=True)
 
     root = os.path.join(folder, "root")
@@ -131,21 +132,14 @@ def build_base(kernel_root, guest_root, modules, folder):
     for applet in ("modprobe", "rmmod", "insmod", "lsmod", "modinfo"):
         os.symlink("/bin/kmod", os.path.join(root, "sbin", applet))
     install_modules(kernel_root, modules, root)
-    with gzip.open(base, "wb", compresslevel=1) as out:
-        write_cpio(out, root)
-    return kernel, base
 
-
-def build(kernel_root, guest_root, modules, folder):
-    """Build both archives in FOLDER; return the paths of the kernel and of FIRST."""
-    kernel, base = build_base(kernel_root, guest_root, modules, folder)
-    first = os.path.join(folder, "first.cpio")
-    boot = os.path.join(folder, "second")
+    # Not packed a second time: the guest's kernel is slow at this too.
+    boot = os.path.join(folder, "boot")
     install(kernel, boot, "boot/vmlinuz", 0o644)
-    install(base, boot, "boot/initrd", 0o644)
-    with open(first, "wb") as out:
-        with open(base, "rb") as data:
-            shutil.copyfileobj(data, out)
+    os.symlink("/sys/firmware/initrd", os.path.join(boot, "boot/initrd"))
+    with open(archive, "wb") as out:
+        with gzip.open(out, "wb", compresslevel=1) as packed:
+            write_cpio(packed, root)
         out.write(bytes(-out.tell() % 4))
         write_cpio(out, boot)
-    return kernel, first
+    return kernel, archive

@@ -81,7 +81,7 @@ class Guest:
                           f"size={memory},mem-path={ram}",
                           "-device", f"pc-dimm,memdev=alias,addr={1 << alias_bit:#x}"]
         arguments += ["-machine", machine, "-cpu", cpu, "-m", memory + slots,
-                      "-append", f"console=ttyS0 panic=-1 {append}", *devices]
+                      "-append", f"console=ttyS0 panic=-1 retain_initrd {append}", *devices]
         self.process = subprocess.Popen(
             arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
