@@ -11,6 +11,7 @@ import base64
 import os
 import re
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -42,13 +43,16 @@ class Guest:
     """One QEMU. Use as a context manager: it is gone when the block ends."""
 
     def __init__(self, image, log, append="", memory="1G", ram=None, devices=(),
-                 cpus=2, accel="tcg,thread=single", alias_bit=None):
+                 cpus=2, accel="tcg,thread=single", alias_bit=None,
+                 life=LIFE_SECONDS):
         """IMAGE: (kernel, initrd); LOG: the console's log, appended to; RAM: a
         file to be the guest's memory, shared with us and kept; DEVICES: more
         arguments for QEMU; ALIAS_BIT: RAM, a file then, also answers at its
-        addresses with this bit, as shared memory does on a confidential VM."""
+        addresses with this bit, as shared memory does on a confidential VM; LIFE:
+        seconds after which it is ended, whatever it does."""
         self.log = log
         self.log_start = len(read_log(log))
+        self.pid_file = log + ".pid"
         self.expected_splats = 0
         self.agent, theirs = socket.socketpair()
         # One thread for all virtual CPUs, unless somebody knows better: with a
@@ -56,9 +60,9 @@ class Guest:
         # its code, has already removed.
         accel = os.environ.get("QEMU_ACCEL", accel)
         arguments = [
-            "timeout", "--kill-after=5", str(LIFE_SECONDS),
+            "timeout", "--kill-after=5", str(life),
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic",
-            "-no-reboot", "-accel", accel, "-smp", str(cpus),
+            "-pidfile", self.pid_file, "-no-reboot", "-accel", accel, "-smp", str(cpus),
             "-chardev", f"file,id=console,path={log},append=on",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=agent,fd={theirs.fileno()}",
@@ -181,6 +185,12 @@ class Guest:
         if self.process.returncode:
             raise Failure(f"{what}: QEMU's exit status is {self.process.returncode}")
         self.check_log()
+
+    def kill(self):
+        """Cut its power: SIGKILL to QEMU, wherever it is."""
+        with open(self.pid_file, encoding="ascii") as pid:
+            os.kill(int(pid.read()), signal.SIGKILL)
+        self.process.wait()
 
     def power_off(self):
         self.send("poweroff -f")
