@@ -16,6 +16,8 @@ import traceback
 
 import initramfs
 import scenarios_dma  # noqa: F401 what is imported is registered
+import scenarios_servicing  # noqa: F401
+import scenarios_soak  # noqa: F401
 import scenarios_vtl  # noqa: F401
 import vm
 from scenarios import SCENARIOS

@@ -9,13 +9,12 @@ import re
 import steps
 from scenarios import (ERRORS, INVALID, expect, expect_in, expect_nothing_claimed,
                        expect_refused, mapped, ours, scenario)
-from steps import SMALL, pages_of
+from steps import PAGE, SMALL, pages_of
 
 # By default the device has 28 address bits.
 EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
 SYSFS = "/sys/bus/pci/drivers/dpmgr_edu/0*"
 
-PAGE = 4096
 HALF = PAGE // 2
 PATTERN = bytes(1 + i * 7 + (i >> 8) & 0xff for i in range(HALF))
 

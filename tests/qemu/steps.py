@@ -7,6 +7,8 @@ import re
 from vm import Failure
 
 DEBUGFS = "/sys/kernel/debug/dma_pool_mgr"
+SYSFS = "/sys/kernel/dma_pool_mgr"
+PAGE = 4096
 
 Buffer = collections.namedtuple("Buffer", "client tag size pfn")
 Ranges = collections.namedtuple("Ranges", "shared private state reserved")
@@ -71,11 +73,18 @@ def same_buffers(before, after):
         raise Failure(f"filled {sorted(before)}, but restored {sorted(after)}")
 
 
-def kexec(guest):
-    """Go to the next kernel, the way an administrator would."""
+def kexec(guest, before_it=None):
+    """Go to the next kernel, the way an administrator would; call BEFORE_IT when it is
+    loaded."""
     guest.run("dpmgr-kexec --reuse-cmdline --initrd=/boot/initrd /boot/vmlinuz")
+    if before_it:
+        before_it()
     guest.send("kexec -e")
     guest.wait_ready("the kernel after kexec")
+
+
+def set_keepalive(guest, client, keep):
+    guest.run(f"echo {int(keep)} > {SYSFS}/clients/{client}/keepalive")
 
 
 def flip(path, offset):
