@@ -8,6 +8,7 @@ kernels: the demo must find it, and fail.
 """
 
 import os
+import re
 import sys
 import textwrap
 import time
@@ -25,6 +26,15 @@ def tell(text):
 
 def show(text):
     print(textwrap.indent(text.rstrip(), "            "), flush=True)
+
+
+def last_save(guest):
+    """The log's last line about a save, which the next kernel's dmesg has no more."""
+    saves = re.findall(r"dma_pool_mgr: saved generation .* in \d+ us.*",
+                       vm.read_log(guest.log))
+    if not saves:
+        raise vm.Failure("nothing is said of a save")
+    return saves[-1]
 
 
 def story(guest, between_kernels):
@@ -46,6 +56,8 @@ def story(guest, between_kernels):
 
     tell("Loading the next kernel with dpmgr-kexec, and jumping into it.")
     steps.kexec(guest)
+    tell("What the first kernel logged of its reboot notifier, and the time spent there:")
+    show(last_save(guest))
 
     between_kernels(filled)
     tell("Up again: the second kernel. Loading the manager: it finds the saved state.")
