@@ -208,7 +208,8 @@ bool dpmgr_client_free_some(struct dpmgr_client *client, bool kept)
  * @client: the client
  *
  * What is still pending is freed: by this call the driver says that the device
- * doesn't use it any more. What an earlier driver left as state is gone, too. What is kept out of use stays so: see dpmgr_client_stopped().
+ * doesn't use it any more. What an earlier driver left as state is gone, too. What is
+ * kept out of use stays so: see dpmgr_client_stopped().
  *
  * Context: may sleep.
  * Return: 0; -ESTALE if it was called before; -EBUSY while the client is frozen.
