@@ -458,6 +458,7 @@ void dpmgr_buf_look(const struct dpmgr_page_run *run,
 		return;
 	guard(raw_spinlock_irqsave)(&client->buf_lock);
 	if (READ_ONCE(buf->client) == client && buf->base_pfn == run->base_pfn &&
+	    buf->nr_pages == run->nr_pages &&
 	    READ_ONCE(buf->state) >= DPMGR_BUF_LIVE)
 		look(buf, arg);
 }

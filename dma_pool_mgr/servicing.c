@@ -178,6 +178,10 @@ static void freeze_live(struct dpmgr_client *client, const struct device *dev)
 		ret = turn.freeze(client);
 		module_put(turn.owner);
 		if (ret) {
+			/* What it has handed over describes no frozen device. */
+			scoped_guard(mutex, &client->mgr->lock)
+				if (!client->state_is_old)
+					dpmgr_client_drop_state(client);
 			unlatch_keepalive(client);
 			refuse(client, "its driver refused", ret);
 			return;
@@ -255,7 +259,8 @@ static bool freeze_all(struct dpmgr *mgr)
 	unsigned int nr_refused = 0;
 
 	while ((client = next_client(mgr, client))) {
-		turn_client(client, freeze_one);
+		if (!READ_ONCE(client->frozen))
+			turn_client(client, freeze_one);
 		nr_refused += client->refused;
 	}
 	if (!nr_refused || !READ_ONCE(mgr->all_or_nothing))
@@ -281,7 +286,8 @@ static void freeze_rest(struct dpmgr *mgr, bool nobody_is_kept)
 	dpmgr_drain(mgr);
 	while ((client = next_client(mgr, client))) {
 		guard(mutex)(&mgr->lock);
-		if (nobody_is_kept && client->dev)
+		if (nobody_is_kept &&
+		    (client->dev || !dpmgr_client_keepalive(client)))
 			client->refused = true;
 		dpmgr_client_set_frozen(client, true);
 	}
@@ -296,35 +302,36 @@ static void set_ended(struct dpmgr *mgr, bool ended)
 	mgr->ended = ended;
 }
 
-/* Read back what was written, as the next load will. */
-static int verify(const struct dpmgr_region *region, u32 generation, size_t len)
+/* Read back what was written, as the next load will. 0, -ENOMEM or -EIO. */
+static int verify(const struct dpmgr_region *region, u32 generation, size_t len,
+		  const char **why)
 {
 	struct dpmgr_region_info info;
 	struct dpmgr_state state;
-	const char *why;
 	void *payload;
 
+	*why = "no memory";
 	payload = vmalloc(len);
 	if (!payload)
 		return -ENOMEM;
 	dpmgr_region_inspect(region->mapping.vaddr, region->mapping.range.size,
 			     PAGE_SIZE, &info);
+	*why = info.why;
 	info.status = DPMGR_REGION_SPENT;
 	info.generation = generation;
 	info.slot = region->next_slot;
 	info.payload_len = len;
-	why = dpmgr_region_read(region->mapping.vaddr, PAGE_SIZE, &info, payload);
-	if (!why)
-		dpmgr_state_decode(payload, len, PAGE_SIZE, &state, &why);
+	if (!*why)
+		*why = dpmgr_region_read(region->mapping.vaddr, PAGE_SIZE, &info,
+					 payload);
+	if (!*why)
+		dpmgr_state_decode(payload, len, PAGE_SIZE, &state, why);
 	vfree(payload);
-	if (!why)
-		return 0;
-	pr_err("what was written to the state region can't be read back: %s\n", why);
-	return -EIO;
+	return *why ? -EIO : 0;
 }
 
 static int try_write_slot(struct dpmgr *mgr, bool verifies,
-			  struct dpmgr_saved *saved)
+			  struct dpmgr_saved *saved, const char **why)
 {
 	struct dpmgr_region *region = mgr->region;
 	const u64 size = region->mapping.range.size;
@@ -339,7 +346,7 @@ static int try_write_slot(struct dpmgr *mgr, bool verifies,
 		return ret;
 	dpmgr_region_write_end(base, size, PAGE_SIZE, region->next_slot,
 			       region->generation + 1, saved->len);
-	return verifies ? verify(region, region->generation + 1, saved->len) : 0;
+	return verifies ? verify(region, region->generation + 1, saved->len, why) : 0;
 }
 
 /*
@@ -349,16 +356,20 @@ static int try_write_slot(struct dpmgr *mgr, bool verifies,
 static int write_slot(struct dpmgr *mgr, bool verifies, struct dpmgr_saved *saved)
 {
 	unsigned int tries = 0;
+	const char *why;
 	int ret;
 
 	/* While some are not frozen, what moves meanwhile may be seen twice. */
 	do {
-		ret = try_write_slot(mgr, verifies, saved);
+		ret = try_write_slot(mgr, verifies, saved, &why);
 	} while (ret && ret != -ENOMEM && !mgr->ended && ++tries < TRIALS);
 	if (ret == -ENOSPC)
 		pr_err("the state region has %llu bytes, and must have %llu\n",
 		       mgr->region->mapping.range.size,
 		       dpmgr_region_size_needed(mgr, atomic64_read(&mgr->state_used)));
+	else if (ret)
+		pr_err("what was written to the state region can't be read back: %s (%pe)\n",
+		       why, ERR_PTR(ret));
 	return ret;
 }
 
@@ -389,6 +400,9 @@ static int end_generation(struct dpmgr *mgr, bool at_kexec)
 	nobody_is_kept = freeze_all(mgr);
 	if (nobody_is_kept && !at_kexec)
 		return -ECANCELED;
+	/* They may have gone on: an earlier commit by hand is no longer so. */
+	if (nobody_is_kept)
+		set_phase(mgr, DPMGR_FROZEN);
 	frozen = ktime_get();
 	freeze_rest(mgr, nobody_is_kept);
 	ret = write_slot(mgr, !at_kexec, &saved);
@@ -416,7 +430,7 @@ static int check_turn(const struct dpmgr *mgr, enum dpmgr_phase most,
 		if (!READ_ONCE(mgr->ending) && mgr->phase <= most)
 			return 0;
 		ret = -EBUSY;
-		rule = mgr->ending ? "this kernel is about to end" :
+		rule = READ_ONCE(mgr->ending) ? "this kernel is about to end" :
 				     dpmgr_phase_name(mgr->phase);
 	}
 	pr_err("%s refused: %s (%pe)\n", step, rule, ERR_PTR(ret));
@@ -650,8 +664,8 @@ int dpmgr_finish(struct dpmgr *mgr, enum dpmgr_finish_policy policy)
 	if (policy > DPMGR_FINISH_FAIL)
 		return -EINVAL;
 	guard(mutex)(&mgr->servicing_lock);
-	if (mgr->ending || mgr->phase == DPMGR_COMMITTED) {
-		pr_err("finish refused: %s\n", mgr->ending ?
+	if (READ_ONCE(mgr->ending) || mgr->phase == DPMGR_COMMITTED) {
+		pr_err("finish refused: %s\n", READ_ONCE(mgr->ending) ?
 		       "this kernel is about to end" :
 		       "what is committed must stay as it is");
 		return -EBUSY;

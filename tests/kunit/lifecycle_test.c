@@ -795,7 +795,113 @@ static void the_last_generation_number_is_none(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 0);
 }
 
+static void what_the_next_load_would_refuse_is_not_committed(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+	u8 *slot;
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_preserve(f->mgr));
+	/* The other slot's signature. */
+	slot = phys_to_virt(f->state.start) + DPMGR_ABI_HEADER_SIZE +
+	       !f->mgr->region->next_slot * ((STATE_SIZE - DPMGR_ABI_HEADER_SIZE) / 2);
+	KUNIT_ASSERT_EQ(test, 0, memcmp(slot, DPMGR_ABI_SLOT_MAGIC, 8));
+	slot[0] ^= 1;
+	KUNIT_EXPECT_EQ(test, -EIO, dpmgr_preserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EIO, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EIO, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_NORMAL);
+	slot[0] ^= 1;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_GOOD);
+}
+
+static void an_absent_client_may_be_the_one_that_stops_all(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", false);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
+	dpmgr_client_destroy(client);
+	f->mgr->all_or_nothing = true;
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dpmgr_freeze(f->mgr));
+	fixture_kexec(test, f, NULL);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(client));
+	dpmgr_client_destroy(client);
+}
+
+static void a_keepalive_that_is_switched_on_again_counts(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", false);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
+	dpmgr_client_destroy(client);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, true));
+	fixture_kexec(test, f, NULL);
+	client = create(test, f, "disk", false);
+	expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
+static void a_frozen_client_needs_no_device_lock_at_a_kexec(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create(test, f, "disk", true);
+
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	device_lock(f->dev);
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
+	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
+	device_unlock(f->dev);
+	dpmgr_client_destroy(client);
+	restart(test, f, DPMGR_REGION_GOOD);
+	client = create(test, f, "disk", false);
+	expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
+/* Hands over state, and then finds out that it can't freeze. */
+static int freeze_too_late(struct dpmgr_client *client)
+{
+	dpmgr_client_set_state(client, state_bytes, 8);
+	return -EIO;
+}
+
+static void what_was_handed_over_by_who_refused_is_gone(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct dpmgr_client *client;
+
+	params.freeze = freeze_too_late;
+	params.owner = THIS_MODULE;
+	client = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_client_get_state(client, NULL, 0));
+	dpmgr_client_destroy(client);
+	fixture_kexec(test, f, NULL);
+	client = create(test, f, "disk", false);
+	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_client_get_state(client, NULL, 0));
+	expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
 static struct kunit_case cases[] = {
+	KUNIT_CASE(what_the_next_load_would_refuse_is_not_committed),
+	KUNIT_CASE(an_absent_client_may_be_the_one_that_stops_all),
+	KUNIT_CASE(a_keepalive_that_is_switched_on_again_counts),
+	KUNIT_CASE(a_frozen_client_needs_no_device_lock_at_a_kexec),
+	KUNIT_CASE(what_was_handed_over_by_who_refused_is_gone),
 	KUNIT_CASE(only_who_froze_is_thawed),
 	KUNIT_CASE(keepalive_counts_for_absent_clients_and_begins_anew),
 	KUNIT_CASE(driver_state_that_is_replaced_needs_no_more_room),
