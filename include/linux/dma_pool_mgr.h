@@ -16,6 +16,7 @@
 
 struct device;
 struct module;
+struct pci_dev;
 struct sg_table;
 struct vm_area_struct;
 
@@ -57,6 +58,7 @@ struct dpmgr_client;
  * dpmgr_free(), dpmgr_buf_park()          yes      yes      yes       all three
  * dpmgr_buf_mmap()                        yes      no       no        yes
  * dpmgr_buf_sg_table()                    by gfp   by gfp   no        as kmalloc()
+ * dpmgr_pci_keep_bus_master()             yes      no       no        yes
  * accessors                               yes      yes      yes       all three
  * ======================================  =======  =======  ========  ==========
  *
@@ -280,5 +282,7 @@ bool dpmgr_buf_is_contiguous(const struct dpmgr_buf *buf);
 int dpmgr_buf_sg_table(const struct dpmgr_buf *buf, struct sg_table *table,
 		       size_t max_len, gfp_t gfp);
 int dpmgr_buf_mmap(struct dpmgr_buf *buf, struct vm_area_struct *vma);
+
+void dpmgr_pci_keep_bus_master(struct pci_dev *pdev);
 
 #endif /* _LINUX_DMA_POOL_MGR_H */
