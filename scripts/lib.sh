@@ -337,6 +337,7 @@ build_modules()
 	echo "$kdir" > "$dir/.kdir"
 	MAKEFLAGS='' make -j"$(nproc)" -C "$kdir" M="$dir" ${V:+"V=$V"} \
 		CONFIG_DMA_POOL_MGR=m CONFIG_SAMPLE_DMA_POOL_MGR_DEMO=m \
+		CONFIG_SAMPLE_DMA_POOL_MGR_NVME=m \
 		"$@" modules
 }
 

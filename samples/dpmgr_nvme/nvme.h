@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A compact NVMe driver whose controller outlives the kernel: what its files share.
+ *
+ *	main.c	which device, where its memory comes from, probe to shutdown
+ *	admin.c	the controller: registers, admin queue, identities, events
+ *	io.c	I/O queues and disks
+ *	keep.c	leaving the controller to the next kernel, and taking it over
+ *
+ * All that the controller reads commands from, or writes completions to, is in buffers
+ * of one persistent client, which VTL0 never reaches. Data is in those of another.
+ */
+#ifndef DPMGR_NVME_H
+#define DPMGR_NVME_H
+
+#include <linux/blk-mq.h>
+#include <linux/completion.h>
+#include <linux/dma_pool_mgr.h>
+#include <linux/mutex.h>
+#include <linux/nvme.h>
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+/* Of each queue: one page of commands. */
+#define DNVME_ENTRIES		64
+/* Commands in flight on an I/O queue; they are fewer than entries. */
+#define DNVME_DEPTH_MAX		32
+#define DNVME_QUEUES_MAX	64
+#define DNVME_NAMESPACES_MAX	32
+/* Pages of data that a command has. Its list of them lies within a page. */
+#define DNVME_PAGES_MAX		32
+#define DNVME_RANGES_MAX	16
+
+/* There is one admin command at a time, and one request for an event. */
+#define DNVME_ADMIN_ID		0
+#define DNVME_EVENT_ID		1
+
+/* What belongs to one command of an I/O queue besides its data. */
+struct dnvme_lists {
+	__le64 pages[DNVME_PAGES_MAX];
+	struct nvme_dsm_range ranges[DNVME_RANGES_MAX];
+};
+
+/**
+ * struct dnvme_queue - a submission queue and its completion queue
+ * @ctrl: the controller
+ * @id: 0 for the admin queue
+ * @sq_lock: protects @sq, @sq_tail and @sq_doorbell
+ * @sq: commands
+ * @sq_tail: where the next one goes
+ * @sq_doorbell: tells the controller
+ * @cq_lock: protects @cq, @cq_head, @phase, @cq_doorbell and @frozen
+ * @cq: completions
+ * @cq_head: where the next one comes
+ * @phase: which it then has
+ * @cq_doorbell: tells the controller what was seen
+ * @frozen: what comes is for the next kernel
+ * @in_flight: identifiers of the commands that the controller has; atomic bits
+ * @data: where the data of command 0 is, then that of 1, and so on
+ * @data_dma: the same for the controller
+ * @lists: of each command
+ * @lists_dma: the same for the controller
+ * @sq_buf: @sq's pages
+ * @cq_buf: @cq's pages
+ * @lists_buf: @lists' pages; NULL for the admin queue
+ * @data_buf: @data's pages
+ * @has_irq: its interrupt is requested
+ */
+struct dnvme_queue {
+	struct dnvme_ctrl *ctrl;
+	u16 id;
+
+	spinlock_t sq_lock;	/* who submits */
+	struct nvme_command *sq;
+	u16 sq_tail;
+	u32 __iomem *sq_doorbell;
+
+	spinlock_t cq_lock;	/* who reaps */
+	struct nvme_completion *cq;
+	u16 cq_head;
+	u8 phase;
+	u32 __iomem *cq_doorbell;
+	bool frozen;
+
+	unsigned long in_flight;
+
+	void *data;
+	dma_addr_t data_dma;
+	struct dnvme_lists *lists;
+	dma_addr_t lists_dma;
+
+	struct dpmgr_buf *sq_buf;
+	struct dpmgr_buf *cq_buf;
+	struct dpmgr_buf *lists_buf;
+	struct dpmgr_buf *data_buf;
+	bool has_irq;
+};
+
+/* What tells one namespace from another. Part of what is handed over. */
+struct dnvme_ns_identity {
+	u64 nr_blocks;
+	u32 nsid;
+	u8 lba_shift;
+	u8 reserved[3];
+	u8 nguid[16];
+	u8 eui64[8];
+};
+
+/* What tells one controller from another. Part of what is handed over. */
+struct dnvme_identity {
+	char serial[20];
+	char model[40];
+	u32 nr_namespaces;
+	struct dnvme_ns_identity namespaces[DNVME_NAMESPACES_MAX];
+};
+
+/* A command that was in flight when the kernel was replaced. It is handed over. */
+struct dnvme_carried {
+	u64 slba;
+	u32 nsid;
+	u32 nr_blocks;
+	u16 queue;
+	u16 id;
+	u8 opcode;
+	u8 reserved[3];
+};
+
+/**
+ * struct dnvme_ctrl - a controller
+ * @pdev: its device
+ * @bar: its registers
+ * @instance: the number in its disks' names
+ * @queues_client: for queues, lists and all that commands are made of
+ * @data_client: for data
+ * @admin_buf: what admin commands return
+ * @admin_lock: one admin command at a time; protects @admin_buf
+ * @admin_done: it is complete
+ * @admin_status: with this
+ * @admin_result: and this
+ * @event_work: sees to @event_result and asks for the next event
+ * @event_result: what happened
+ * @fail_work: fails all I/O of a controller that is no more
+ * @dead: the controller is not to be used; written once
+ * @nr_queues: I/O queues
+ * @depth: commands in flight on each
+ * @max_pages: pages of data of each command
+ * @queues: the admin queue, then these
+ * @identity: what the controller and its namespaces are
+ * @max_bytes: most that a command may transfer
+ * @has_cache: a flush does something
+ * @has_discard: there is a discard
+ * @is_kept: between freeze and thaw; under the device's lock
+ * @is_spread: each I/O queue's interrupt has CPUs of its own
+ * @set: the block layer's view of the I/O queues
+ * @disks: of each namespace
+ * @carried: what an earlier kernel left in flight
+ * @nr_carried: how many
+ */
+struct dnvme_ctrl {
+	struct pci_dev *pdev;
+	void __iomem *bar;
+	int instance;
+
+	struct dpmgr_client *queues_client;
+	struct dpmgr_client *data_client;
+
+	struct dpmgr_buf *admin_buf;
+	struct mutex admin_lock;	/* one admin command at a time */
+	struct completion admin_done;
+	u16 admin_status;
+	u32 admin_result;
+	struct work_struct event_work;
+	u32 event_result;
+	struct work_struct fail_work;
+	bool dead;
+
+	u32 nr_queues;
+	u32 depth;
+	u32 max_pages;
+	struct dnvme_queue queues[1 + DNVME_QUEUES_MAX];
+
+	struct dnvme_identity identity;
+	u32 max_bytes;
+	bool has_cache;
+	bool has_discard;
+
+	bool is_kept;
+	bool is_spread;
+	struct blk_mq_tag_set set;
+	struct gendisk *disks[DNVME_NAMESPACES_MAX];
+	struct dnvme_carried *carried;
+	u32 nr_carried;
+};
+
+/* admin.c */
+int dnvme_disable(struct dnvme_ctrl *ctrl);
+int dnvme_enable(struct dnvme_ctrl *ctrl);
+void dnvme_shutdown_ctrl(struct dnvme_ctrl *ctrl);
+bool dnvme_has_failed(struct dnvme_ctrl *ctrl);
+int dnvme_admin(struct dnvme_ctrl *ctrl, struct nvme_command *cmd, u32 *result);
+int dnvme_identify(struct dnvme_ctrl *ctrl);
+int dnvme_create_queues(struct dnvme_ctrl *ctrl);
+void dnvme_ask_for_event(struct dnvme_ctrl *ctrl);
+void dnvme_admin_complete(struct dnvme_ctrl *ctrl, const struct nvme_completion *cqe);
+void dnvme_event_work(struct work_struct *work);
+
+/* io.c */
+int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id);
+void dnvme_set_up_queue(struct dnvme_queue *queue);
+void dnvme_free_queue(struct dnvme_queue *queue);
+int dnvme_alloc_vectors(struct dnvme_ctrl *ctrl, u32 min, u32 nr_queues);
+int dnvme_request_irqs(struct dnvme_ctrl *ctrl);
+void dnvme_free_irqs(struct dnvme_ctrl *ctrl);
+void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool ring);
+void dnvme_reap(struct dnvme_queue *queue);
+void dnvme_reap_all(struct dnvme_ctrl *ctrl);
+bool dnvme_drain(struct dnvme_ctrl *ctrl, unsigned int milliseconds);
+int dnvme_add_disks(struct dnvme_ctrl *ctrl);
+void dnvme_fail_io(struct dnvme_ctrl *ctrl);
+void dnvme_del_disks(struct dnvme_ctrl *ctrl);
+void dnvme_fail_work(struct work_struct *work);
+size_t dnvme_data_size(const struct dnvme_ctrl *ctrl);
+
+/* keep.c */
+int dnvme_freeze(struct dpmgr_client *client);
+void dnvme_thaw(struct dpmgr_client *client);
+const char *dnvme_adopt(struct dnvme_ctrl *ctrl, bool was_master);
+bool dnvme_stays(const struct dnvme_ctrl *ctrl);
+void dnvme_carried_complete(struct dnvme_queue *queue, u16 id, u16 status);
+
+#endif /* DPMGR_NVME_H */
