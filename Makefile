@@ -39,7 +39,7 @@ clean:
 
 help:
 	@echo 'make                      build the modules against KDIR (found if unset)'
-	@echo 'make demo                 load, allocate, kexec, restore, verify: in QEMU'
+	@echo 'make demo                 an NVMe disk keeps running over a kexec: in QEMU'
 	@echo 'make check                every test; the parts are'
 	@echo '  make check-static         sparse, W=1, checkpatch, kernel-doc, shellcheck'
 	@echo '  make check-host           the core, and scripts/, in user space'

@@ -260,24 +260,25 @@ fetch_guest_root()
 {
 	local dir debs
 
-	dir=$(cache_dir)/guest
+	dir=$(cache_dir)/guest-2
 	[ ! -d "$dir" ] || return 0
 	apt_update
 	say "fetching the guest's user space"
 	debs=$(download_dir)
 	logged apt_get install --download-only --no-install-recommends \
 		-o Dir::State::status=/dev/null -o Dir::Cache::archives="$debs" \
-		busybox-static kexec-tools kmod ||
+		busybox-static kexec-tools kmod e2fsprogs fdisk fio ||
 		die "could not download the guest's user space"
 	unpack_packages "$dir" "$debs"/*.deb
 	rm -rf "$debs"
 }
 
-# guest_root: busybox, kmod and kexec with all their libraries, unpacked.
+# guest_root: busybox, kmod, kexec, mkfs.ext4, sfdisk and fio with all their libraries,
+# unpacked. Another list of packages is another folder.
 guest_root()
 {
-	[ -d "$(cache_dir)/guest" ] || locked fetch_guest_root
-	printf '%s\n' "$(cache_dir)/guest"
+	[ -d "$(cache_dir)/guest-2" ] || locked fetch_guest_root
+	printf '%s\n' "$(cache_dir)/guest-2"
 }
 
 fetch_kernel_source()

@@ -15,7 +15,7 @@ import stat
 import subprocess
 
 # What no dependency of ours names: scenarios use them.
-MORE_MODULES = ["ramoops", "i6300esb"]
+MORE_MODULES = ["ramoops", "i6300esb", "virtio_pci", "virtio_blk", "ext4", "nvme"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -71,6 +71,8 @@ def install_program(guest_root, root, path):
     """Copy a program and the libraries that it needs from the guest's packages."""
     libraries = [os.path.join(guest_root, folder, "x86_64-linux-gnu")
                  for folder in ("lib", "usr/lib")]
+    # Where fio's are that are nobody else's.
+    libraries.append(os.path.join(libraries[1], "ceph"))
     loader = os.path.join(libraries[0], "ld-linux-x86-64.so.2")
     needed = subprocess.run(
         [loader, "--library-path", ":".join(libraries), "--list",

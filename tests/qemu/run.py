@@ -2,7 +2,7 @@
 """Runs the scenarios, two at a time, and counts their cases.
 
 run.py KERNEL-ROOT GUEST-ROOT BUILD-FOLDER SCENARIO MODULE...
-SCENARIO: the names of some, with commas, or "all".
+SCENARIO: the names of some, with commas, or "all"; "nvme" is all that begin with "nvme-".
 """
 
 import concurrent.futures
@@ -16,6 +16,7 @@ import traceback
 
 import initramfs
 import scenarios_dma  # noqa: F401 what is imported is registered
+import scenarios_nvme  # noqa: F401
 import scenarios_servicing  # noqa: F401
 import scenarios_soak  # noqa: F401
 import scenarios_vtl  # noqa: F401
@@ -30,9 +31,10 @@ class Test:
 
     output_lock = threading.Lock()
 
-    def __init__(self, name, image, folder):
+    def __init__(self, name, image, folder, guest_root):
         self.name = name
         self.image = image
+        self.guest_root = guest_root
         self.folder = os.path.join(folder, name)
         self.log = os.path.join(self.folder, "console.log")
         self.passed = 0
@@ -107,10 +109,14 @@ def main():
     image = initramfs.build(kernel_root, guest_root, modules,
                             os.path.join(folder, "image"))
     names = list(SCENARIOS) if wanted == "all" else wanted.split(",")
+    # A family: those that have its name and more.
+    names = [name for one in names for name in
+             ([one] if one in SCENARIOS else
+              [name for name in SCENARIOS if name.startswith(one + "-")] or [one])]
     if not SCENARIOS.keys() >= set(names):
         sys.exit(f"error: no scenario {wanted}; there are: " + " ".join(SCENARIOS))
     with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
-        tests = [pool.submit(Test(name, image, folder).run, SCENARIOS[name])
+        tests = [pool.submit(Test(name, image, folder, guest_root).run, SCENARIOS[name])
                  for name in names]
         counts = [test.result() for test in tests]
     passed, failed = map(sum, zip(*counts))
