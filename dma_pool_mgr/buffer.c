@@ -47,10 +47,6 @@
  */
 #define SCRUB_AT_ONCE_PAGES	8
 
-/* What may be asked for; it says whether to sleep, to reclaim and to warn. */
-#define GFP_KNOWN	(GFP_KERNEL | GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN | \
-			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
-
 /* Scrub pages and give them back to where they came from. 0 or -EINVAL. */
 static int put_pages(struct dpmgr_buf *buf)
 {
@@ -472,7 +468,7 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 	const u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
 	int ret = dpmgr_text_check(args->tag, DPMGR_TAG_MAX, ' ');
 
-	if (!ret && (!size || args->gfp & ~GFP_KNOWN))
+	if (!ret && (!size || args->gfp & ~DPMGR_GFP_KNOWN))
 		ret = -EINVAL;
 	if (!ret && nr_pages > client->max_pages)
 		ret = -E2BIG;
@@ -522,7 +518,7 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 	};
 	struct dpmgr_buf *buf;
 
-	if (unlikely(!size || !tag || gfp & ~GFP_KNOWN ||
+	if (unlikely(!size || !tag || gfp & ~DPMGR_GFP_KNOWN ||
 		     nr_pages > client->max_pages))
 		buf = ERR_PTR(-EINVAL);
 	else if (gfpflags_allow_blocking(gfp))

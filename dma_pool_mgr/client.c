@@ -258,9 +258,18 @@ static int copy_params(struct dpmgr_client_params *params,
 	return check_params(params, rule);
 }
 
-static const char *domain_rule(const struct iommu_domain *domain)
+/* Why pool addresses are of no use to a device; NULL if they are. Context: any. */
+const char *dpmgr_translation_rule(struct device *dev)
 {
+	const struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	if (dev->dma_range_map)
+		return "the device's bus translates DMA addresses";
+	if (!domain)
+		return NULL;
 	switch (domain->type) {
+	case IOMMU_DOMAIN_IDENTITY:
+		return NULL;
 	case IOMMU_DOMAIN_BLOCKED:
 		return "the device is in a blocking IOMMU domain; buffers need untranslated DMA";
 	case IOMMU_DOMAIN_UNMANAGED:
@@ -297,18 +306,13 @@ static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 			u64 *max_pages, const char **rule)
 {
 	const struct dpmgr_pool *pool = backing->pool;
-	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 	struct dpmgr_page_request request = {
 		.persistent = params->persistent,
 		.end_pfn = U64_MAX,
 	};
 
-	if (domain && domain->type != IOMMU_DOMAIN_IDENTITY) {
-		*rule = domain_rule(domain);
-		return -EOPNOTSUPP;
-	}
-	*rule = "the device's bus translates DMA addresses";
-	if (dev->dma_range_map)
+	*rule = dpmgr_translation_rule(dev);
+	if (*rule)
 		return -EOPNOTSUPP;
 	*end_pfn = reach(dev, pool ? pool->bias : 0);
 	*max_pages = min_t(unsigned long, totalram_pages(), INT_MAX);

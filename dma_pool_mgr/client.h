@@ -247,7 +247,12 @@ struct dpmgr_client_saved {
 	u32 state_len;
 };
 
+/* What may be asked for; it says whether to sleep, to reclaim and to warn. */
+#define DPMGR_GFP_KNOWN	(GFP_KERNEL | GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN | \
+			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
+
 /* client.c */
+const char *dpmgr_translation_rule(struct device *dev);
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
 					  const struct dpmgr_client_saved *saved);
 struct dpmgr_client *dpmgr_client_next(struct dpmgr *mgr, const char *name);
