@@ -40,6 +40,7 @@
 #include "guard.h"
 #include "locked.h"
 #include "pool.h"
+#include "stream.h"
 
 /*
  * A buffer of so many pages is scrubbed by who frees it, perhaps with interrupts
@@ -91,6 +92,7 @@ void dpmgr_drain(struct dpmgr *mgr)
 	struct dpmgr_buf *buf, *next;
 	struct llist_node *freed;
 
+	dpmgr_streams_drain(mgr);
 	guard(mutex)(&mgr->drain_lock);
 	freed = llist_reverse_order(llist_del_all(&mgr->draining));
 	llist_for_each_entry_safe(buf, next, freed, draining) {
@@ -131,6 +133,8 @@ void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp)
 		dpmgr_stock_refill(&mgr->handles, gfp);
 	if (dpmgr_stock_is_low(&mgr->tags))
 		dpmgr_stock_refill(&mgr->tags, gfp);
+	if (dpmgr_stock_is_low(&mgr->streams.idle))
+		dpmgr_stock_refill(&mgr->streams.idle, gfp);
 }
 
 void dpmgr_drain_work(struct work_struct *work)
@@ -390,6 +394,7 @@ alloc_under_pressure(struct dpmgr_client *client, struct alloc_args *args)
 	bool more;
 
 	dpmgr_drain(client->mgr);
+	dpmgr_streams_flush(client->mgr);
 	buf = try_alloc(client, args);
 	if (buf == ERR_PTR(-ENOSPC) && dpmgr_open_stock_flush(client->mgr))
 		buf = try_alloc(client, args);

@@ -35,6 +35,7 @@
 #include "guard.h"
 #include "policy.h"
 #include "pool.h"
+#include "stream.h"
 #include "sysfs.h"
 
 /* Buffers that are looked at before interrupts are let in again. */
@@ -550,7 +551,8 @@ static void leave(struct dpmgr_client *client)
  * @client: the client, NULL or an ERR_PTR
  *
  * Buffers of a persistent client that were not freed are parked; those of any
- * other are freed. No handle may be used any more, nor any call be under way.
+ * other are freed, and so are all streams. No handle may be used any more, nor any
+ * call be under way.
  *
  * Context: may sleep.
  */
@@ -567,6 +569,7 @@ void dpmgr_client_destroy(struct dpmgr_client *client)
 	/* Once it is absent, anybody may prune it. */
 	kobject_get(&client->kobj);
 	scoped_guard(mutex, &client->lock) {
+		dpmgr_streams_give_up(client);
 		while (give_up_some(client, _RET_IP_))
 			cond_resched();
 		scoped_guard(mutex, &mgr->lock)

@@ -20,6 +20,7 @@ struct dentry;
 struct kobject;
 struct dpmgr_pool;
 struct dpmgr_region;
+struct dpmgr_stream_home;
 struct dpmgr_sysfs;
 struct dpmgr_vtl;
 struct module;
@@ -81,6 +82,22 @@ struct dpmgr_vtl0 {
 	u32 max_open_pages;
 };
 
+/**
+ * struct dpmgr_streams - streams of all clients
+ * @homes: by CPU; NULL until there are any
+ * @idle: struct dpmgr_stream, beside those in @homes
+ * @draining: long bounces given up, and not yet scrubbed
+ * @hides_memory: devices see shared memory only; fixed
+ * @max_pages: most pages of bounces that are in one CPU's stock; fixed
+ */
+struct dpmgr_streams {
+	struct dpmgr_stream_home __percpu *homes;
+	struct dpmgr_stock idle;
+	struct llist_head draining;
+	bool hides_memory;
+	u32 max_pages;
+};
+
 #define DPMGR_VISIBILITIES	2
 #define DPMGR_NO_VTOM		(-1)
 
@@ -96,6 +113,7 @@ struct dpmgr_vtl0 {
  * @clients: struct dpmgr_client by name, live and absent
  * @handles: struct dpmgr_buf
  * @tags: struct dpmgr_tag
+ * @streams: streaming DMA
  * @draining: buffers freed, in any context, and not yet taken up
  * @drain_lock: serialises taking them up
  * @drain_work: takes them up
@@ -129,6 +147,7 @@ struct dpmgr {
 
 	struct dpmgr_stock handles;
 	struct dpmgr_stock tags;
+	struct dpmgr_streams streams;
 
 	struct llist_head draining;
 	struct mutex drain_lock;	/* see above */

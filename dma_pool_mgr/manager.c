@@ -20,6 +20,7 @@
 #include "manager.h"
 #include "pool.h"
 #include "servicing.h"
+#include "stream.h"
 
 /* The parameters that name ranges: the pools', and then these. */
 enum {
@@ -173,6 +174,7 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 	ret = create_pools(mgr, config);
 	if (!ret && mgr->region)
 		ret = dpmgr_restore(mgr);
+	ret = ret ?: dpmgr_streams_init(mgr);
 	return ret ?: dpmgr_guard_load(mgr);
 }
 
@@ -211,6 +213,8 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	mgr->clients = RB_ROOT;
 	dpmgr_stock_init(&mgr->handles, sizeof(struct dpmgr_buf));
 	dpmgr_stock_init(&mgr->tags, sizeof(struct dpmgr_tag));
+	dpmgr_stock_init(&mgr->streams.idle, sizeof(struct dpmgr_stream));
+	init_llist_head(&mgr->streams.draining);
 	init_llist_head(&mgr->draining);
 	mutex_init(&mgr->drain_lock);
 	INIT_WORK(&mgr->drain_work, dpmgr_drain_work);
@@ -242,6 +246,8 @@ void dpmgr_destroy(struct dpmgr *mgr)
 {
 	unsigned int v;
 
+	cancel_work_sync(&mgr->drain_work);
+	dpmgr_streams_destroy(mgr);
 	dpmgr_clients_forget(mgr);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
 		dpmgr_pool_destroy(mgr->pools[v]);

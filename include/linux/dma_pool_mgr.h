@@ -8,6 +8,7 @@
 #ifndef _LINUX_DMA_POOL_MGR_H
 #define _LINUX_DMA_POOL_MGR_H
 
+#include <linux/dma_pool_mgr_stream.h>
 #include <linux/err.h>
 #include <linux/gfp_types.h>
 #include <linux/limits.h>
@@ -74,7 +75,10 @@ struct dpmgr_client;
  * Pointers are valid or an ERR_PTR(), never NULL. One condition has one errno:
  *
  * ==============  ==============================================================
- * -EINVAL         an argument or parameter breaks a rule; the log names it
+ * -EINVAL         an argument or parameter breaks a rule; the log names it, but for
+ *                 the range of a stream
+ * -EACCES         a stream's direction doesn't allow it
+ * -EIO            the kernel's DMA API could not map a stream
  * -ENAMETOOLONG   a client name or a tag is longer than its limit
  * -E2BIG          @params is of a later version and uses what this one lacks; or
  *                 the size is above what the pool could ever hold in one piece

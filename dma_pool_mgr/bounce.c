@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bounce memory: pages of the shared pool that streams work on for a while.
+ *
+ * A bounce has a handle, as a buffer has, but no client: whoever walks the pool's
+ * runs passes over it. Its pages are clean while nobody has it. Short ones are kept in
+ * stock by each CPU, so that a mapped stream costs little more than the copy; they are
+ * scrubbed by who gives them up, as far as they were used. Longer ones are left to
+ * the manager's worker. All stocks together have at most a sixteenth of the pool, and
+ * are flushed before an allocation fails.
+ *
+ * Locking: see struct dpmgr_stream_home.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+
+#include "client.h"
+#include "core/export.h"
+#include "pool.h"
+#include "stream.h"
+
+#define STOCK_PAGES_MAX		128U
+
+/* The part of the pool that all stocks together may have. */
+#define STOCKS_SHARE		16
+
+/* Which list bounces of @nr_pages are on. */
+static unsigned int order_of(u32 nr_pages)
+{
+	return nr_pages > 1 ? ilog2(nr_pages - 1) + 1 : 0;
+}
+
+/**
+ * dpmgr_bounce_take() - a bounce from a CPU's stock
+ * @home: the CPU's
+ * @nr_pages: at least so many
+ * @end_pfn: it is to end at or below this page
+ *
+ * Context: any but NMI, holding @home's lock.
+ * Return: a bounce, or NULL.
+ */
+struct dpmgr_buf *dpmgr_bounce_take(struct dpmgr_stream_home *home,
+				    u32 nr_pages, u64 end_pfn)
+{
+	struct dpmgr_buf *buf;
+	struct hlist_head *list;
+
+	lockdep_assert_held(&home->lock);
+	if (nr_pages > DPMGR_BOUNCE_PAGES)
+		return NULL;
+	list = &home->bounces[order_of(nr_pages)];
+	buf = hlist_entry_safe(list->first, struct dpmgr_buf, node);
+	if (!buf || buf->base_pfn + buf->nr_pages > end_pfn)
+		return NULL;
+	hlist_del(&buf->node);
+	home->nr_pages -= buf->nr_pages;
+	return buf;
+}
+
+/* Put a clean bounce in stock if it belongs there. Context: holding @home's lock. */
+bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,
+			struct dpmgr_buf *buf)
+{
+	lockdep_assert_held(&home->lock);
+	if (buf->nr_pages > DPMGR_BOUNCE_PAGES || !is_power_of_2(buf->nr_pages) ||
+	    home->nr_pages + buf->nr_pages > mgr->streams.max_pages)
+		return false;
+	hlist_add_head(&buf->node, &home->bounces[order_of(buf->nr_pages)]);
+	home->nr_pages += buf->nr_pages;
+	return true;
+}
+
+static void put_clean(struct dpmgr *mgr, struct dpmgr_buf *buf)
+{
+	const struct dpmgr_page_run run = {
+		.base_pfn = buf->base_pfn,
+		.nr_pages = buf->nr_pages,
+		.owner = buf,
+	};
+
+	if (!WARN_ON_ONCE(dpmgr_pages_put(&mgr->pools[DPMGR_SHARED]->pages, &run)))
+		dpmgr_handle_forget(mgr, buf, false);
+}
+
+/**
+ * dpmgr_bounce_scrub() - leave nothing in a part of a bounce that was used
+ * @mgr: the manager
+ * @buf: the bounce
+ * @vaddr: where the part begins
+ * @len: bytes
+ *
+ * A long one is scrubbed when it is put back.
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_bounce_scrub(struct dpmgr *mgr, const struct dpmgr_buf *buf,
+			void *vaddr, size_t len)
+{
+	if (buf->nr_pages > DPMGR_BOUNCE_PAGES)
+		return;
+	memset(vaddr, 0, len);
+	this_cpu_add(mgr->streams.homes->scrubbed, len);
+}
+
+/* Nobody refers to a bounce any more; a short one is clean. Context: any but NMI. */
+void dpmgr_bounce_put(struct dpmgr *mgr, struct dpmgr_buf *buf)
+{
+	if (buf->nr_pages <= DPMGR_BOUNCE_PAGES)
+		put_clean(mgr, buf);
+	else if (llist_add(&buf->draining, &mgr->streams.draining))
+		queue_work(system_unbound_wq, &mgr->drain_work);
+}
+
+/* Scrub and put back the long bounces. Context: may sleep. */
+void dpmgr_streams_drain(struct dpmgr *mgr)
+{
+	struct dpmgr_buf *buf, *next;
+	struct llist_node *freed;
+
+	freed = llist_reverse_order(llist_del_all(&mgr->streams.draining));
+	llist_for_each_entry_safe(buf, next, freed, draining) {
+		const struct dpmgr_page_run run = {
+			.base_pfn = buf->base_pfn,
+			.nr_pages = buf->nr_pages,
+			.owner = buf,
+		};
+
+		this_cpu_add(mgr->streams.homes->scrubbed, PFN_PHYS(buf->nr_pages));
+		if (!WARN_ON_ONCE(dpmgr_pool_put(mgr->pools[DPMGR_SHARED], &run)))
+			dpmgr_handle_forget(mgr, buf, false);
+	}
+}
+
+/* A CPU's stock becomes empty. */
+static bool flush_home(struct dpmgr *mgr, struct dpmgr_stream_home *home)
+{
+	bool any = false;
+	unsigned int i;
+
+	for (i = 0; i < DPMGR_BOUNCE_ORDERS; i++) {
+		struct hlist_node *next;
+		struct hlist_head list;
+		struct dpmgr_buf *buf;
+
+		scoped_guard(raw_spinlock_irqsave, &home->lock) {
+			hlist_move_list(&home->bounces[i], &list);
+			hlist_for_each_entry(buf, &list, node)
+				home->nr_pages -= buf->nr_pages;
+		}
+		hlist_for_each_entry_safe(buf, next, &list, node) {
+			put_clean(mgr, buf);
+			any = true;
+		}
+	}
+	return any;
+}
+
+/**
+ * dpmgr_streams_flush() - give all stocks of bounces back to the pool
+ * @mgr: the manager
+ *
+ * Context: any but NMI.
+ * Return: whether there was anything.
+ */
+bool dpmgr_streams_flush(struct dpmgr *mgr)
+{
+	bool any = false;
+	int cpu;
+
+	if (!mgr->streams.homes)
+		return false;
+	for_each_possible_cpu(cpu)
+		any |= flush_home(mgr, per_cpu_ptr(mgr->streams.homes, cpu));
+	return any;
+}
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_streams_flush);
+
+static bool has_dirty(struct dpmgr_pool *pool)
+{
+	struct dpmgr_page_counts counts;
+	unsigned int i;
+
+	for (i = 0; i < pool->pages.nr_ranges; i++) {
+		dpmgr_pages_count(&pool->pages, i, &counts);
+		if (counts.dirty)
+			return true;
+	}
+	return false;
+}
+
+/* The pool seems to have no clean run: make one. 0, -ENOSPC, -ENOMEM. */
+static noinline int
+take_under_pressure(struct dpmgr *mgr, const struct dpmgr_page_request *request,
+		    gfp_t gfp, struct dpmgr_buf *buf, struct dpmgr_page_run *run)
+{
+	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
+	bool more;
+
+	dpmgr_streams_flush(mgr);
+	if (!dpmgr_pages_take(&pool->pages, request, buf, run))
+		return 0;
+	if (!gfpflags_allow_blocking(gfp))
+		return has_dirty(pool) || !llist_empty(&mgr->streams.draining) ||
+		       !llist_empty(&mgr->draining) ? -ENOMEM : -ENOSPC;
+	dpmgr_drain(mgr);
+	do {
+		more = dpmgr_pool_scrub(pool);
+		if (!dpmgr_pages_take(&pool->pages, request, buf, run))
+			return 0;
+	} while (more);
+	return dpmgr_pages_search(&pool->pages, request, buf, run);
+}
+
+static int take(struct dpmgr *mgr, u32 nr_pages, u64 end_pfn, gfp_t gfp,
+		struct dpmgr_buf *buf, struct dpmgr_page_run *run)
+{
+	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
+	struct dpmgr_page_request request = {
+		.nr_pages = nr_pages,
+		.node = NUMA_NO_NODE,
+		.end_pfn = end_pfn,
+	};
+
+	/* Some more than what is needed, for the stock, if there is plenty. */
+	if (nr_pages <= DPMGR_BOUNCE_PAGES)
+		request.nr_pages = roundup_pow_of_two(nr_pages);
+	if (!dpmgr_pages_take(&pool->pages, &request, buf, run))
+		return 0;
+	request.nr_pages = nr_pages;
+	return take_under_pressure(mgr, &request, gfp, buf, run);
+}
+
+/**
+ * dpmgr_bounce_get() - a bounce from the pool
+ * @mgr: the manager; it has a shared pool
+ * @nr_pages: at least so many
+ * @end_pfn: it is to end at or below this page
+ * @gfp: whether to sleep
+ * @rule: set on failure
+ *
+ * Context: any but NMI if @gfp does not allow blocking; may sleep otherwise.
+ * Return: a bounce, all zero; -EOPNOTSUPP if the pool is out of the device's reach;
+ * -E2BIG if it is too small; -ENOSPC if it is exhausted; -ENOMEM.
+ */
+struct dpmgr_buf *dpmgr_bounce_get(struct dpmgr *mgr, u32 nr_pages, u64 end_pfn,
+				   gfp_t gfp, const char **rule)
+{
+	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
+	struct dpmgr_page_request request = {
+		.nr_pages = nr_pages,
+		.end_pfn = end_pfn,
+	};
+	struct dpmgr_page_run run;
+	struct dpmgr_buf *buf;
+	u64 largest;
+	int ret;
+
+	if (gfpflags_allow_blocking(gfp))
+		dpmgr_refill_stocks(mgr, gfp);
+	else if (dpmgr_stock_is_low(&mgr->handles))
+		queue_work(system_unbound_wq, &mgr->drain_work);
+	*rule = "no memory just now";
+	buf = dpmgr_stock_get(&mgr->handles);
+	if (!buf)
+		return ERR_PTR(-ENOMEM);
+	/* It has no client, so nobody looks at it. */
+	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
+	ret = take(mgr, nr_pages, end_pfn, gfp, buf, &run);
+	if (!ret) {
+		buf->base_pfn = run.base_pfn;
+		buf->nr_pages = run.nr_pages;
+		buf->slack = 0;
+		buf->vaddr = dpmgr_pool_vaddr(pool, run.base_pfn);
+		return buf;
+	}
+	dpmgr_handle_forget(mgr, buf, false);
+	if (ret == -ENOMEM)
+		return ERR_PTR(ret);
+	*rule = "the shared pool is exhausted; see debugfs pools and streams";
+	largest = dpmgr_pages_largest(&pool->pages, &request);
+	if (!largest) {
+		*rule = "it must bounce, and the shared pool lies above the device's DMA mask";
+		ret = -EOPNOTSUPP;
+	} else if (largest < nr_pages) {
+		*rule = "longer than what the shared pool could ever hold in one piece";
+		ret = -E2BIG;
+	}
+	return ERR_PTR(ret);
+}
+
+/* 0 or -ENOMEM. Context: may sleep. The pools are there. */
+int dpmgr_streams_init(struct dpmgr *mgr)
+{
+	const struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
+	int cpu;
+
+	mgr->streams.homes = alloc_percpu(struct dpmgr_stream_home);
+	if (!mgr->streams.homes)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		raw_spin_lock_init(&per_cpu_ptr(mgr->streams.homes, cpu)->lock);
+	mgr->streams.hides_memory = mgr->isolation != DPMGR_ISOLATION_NONE ||
+				    mgr->vtom_bit != DPMGR_NO_VTOM;
+	if (pool)
+		mgr->streams.max_pages =
+			min_t(u64, pool->pages.nr_pages / STOCKS_SHARE / num_possible_cpus(),
+			      STOCK_PAGES_MAX);
+	return 0;
+}
+
+/* Context: may sleep. No stream is there any more; the pools are. */
+void dpmgr_streams_destroy(struct dpmgr *mgr)
+{
+	dpmgr_streams_drain(mgr);
+	dpmgr_streams_flush(mgr);
+	free_percpu(mgr->streams.homes);
+	mgr->streams.homes = NULL;
+	dpmgr_stock_destroy(&mgr->streams.idle);
+}
