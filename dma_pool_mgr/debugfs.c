@@ -7,11 +7,15 @@
  * at one moment, and everything that was there all the while has its line.
  *
  * Locking: clients and state hold the manager's lock while they are printed;
- * buffers copies one buffer at a time under its client's lock.
+ * buffers copies one buffer at a time under its client's lock, streams one stream
+ * under its home's.
  */
 #include <linux/cleanup.h>
+#include <linux/cpumask.h>
 #include <linux/debugfs.h>
 #include <linux/device.h>
+#include <linux/dma-direction.h>
+#include <linux/percpu.h>
 #include <linux/pfn.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -22,6 +26,7 @@
 #include "debugfs.h"
 #include "pool.h"
 #include "servicing.h"
+#include "stream.h"
 #include "vtl.h"
 
 static int pools_show(struct seq_file *m, void *unused)
@@ -283,6 +288,143 @@ static int vtl_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(vtl);
 
+/*
+ * A line of the streams table, and where the walk has come to: the file position is
+ * the CPU's number times 2^32, plus the stream's among that CPU's, plus 1.
+ */
+struct stream_line {
+	struct dpmgr *mgr;
+	u8 choice;
+	u8 direction;
+	size_t size;
+	dma_addr_t dma_addr;
+	char client[DPMGR_NAME_MAX + 1];
+};
+
+/* What is being mapped or freed has no client to be named, and no line. */
+static bool copy_if_live(struct stream_line *line, const struct dpmgr_stream *stream)
+{
+	/* Pairs with the store that publishes it: the rest is as it was then. */
+	if (smp_load_acquire(&stream->state) != DPMGR_STREAM_LIVE)
+		return false;
+	line->choice = stream->choice;
+	line->direction = stream->direction;
+	line->size = READ_ONCE(stream->size);
+	line->dma_addr = stream->dma_addr;
+	strscpy(line->client, stream->client->name);
+	return true;
+}
+
+static bool copy_slot(struct stream_line *line, struct dpmgr_stream **slot)
+{
+	struct dpmgr_stream *stream;
+	bool found;
+
+	guard(irqsave)();
+	stream = dpmgr_stream_look(slot);
+	if (!stream)
+		return false;
+	found = copy_if_live(line, stream);
+	WRITE_ONCE(*slot, stream);
+	return found;
+}
+
+/* The first at or after @nth: slots are numbered first, what is on the list then. */
+static bool copy_stream(struct stream_line *line, struct dpmgr_stream_home *home, u32 *nth)
+{
+	const struct dpmgr_stream *stream;
+	u32 i = DPMGR_STREAM_SLOTS;
+
+	for (; *nth < DPMGR_STREAM_SLOTS; (*nth)++)
+		if (copy_slot(line, &home->slots[*nth]))
+			return true;
+	guard(raw_spinlock_irqsave)(&home->lock);
+	hlist_for_each_entry(stream, &home->live, node) {
+		if (i++ < *nth || !copy_if_live(line, stream))
+			continue;
+		*nth = i - 1;
+		return true;
+	}
+	return false;
+}
+
+static void *streams_find(struct seq_file *m, loff_t *pos)
+{
+	struct stream_line *line = m->private;
+	unsigned int cpu = (*pos - 1) >> 32;
+	u32 nth = *pos - 1;
+
+	for (; cpu < nr_cpu_ids; cpu++, nth = 0) {
+		if (!cpu_possible(cpu) ||
+		    !copy_stream(line, per_cpu_ptr(line->mgr->streams.homes, cpu), &nth))
+			continue;
+		*pos = ((u64)cpu << 32) + nth + 1;
+		return line;
+	}
+	return NULL;
+}
+
+static void *streams_start(struct seq_file *m, loff_t *pos)
+{
+	return *pos ? streams_find(m, pos) : SEQ_START_TOKEN;
+}
+
+static void *streams_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	(*pos)++;
+	return streams_find(m, pos);
+}
+
+static void streams_stop(struct seq_file *m, void *v)
+{
+}
+
+static int streams_show(struct seq_file *m, void *v)
+{
+	static const char * const directions[] = {
+		[DMA_BIDIRECTIONAL] = "both",
+		[DMA_TO_DEVICE] = "to",
+		[DMA_FROM_DEVICE] = "from",
+	};
+	const struct stream_line *line = v;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_printf(m, "%-8s %-9s %-18s %14s %s\n", "choice", "direction",
+			   "dma_addr", "bytes", "client");
+		return 0;
+	}
+	seq_printf(m, "%-8s %-9s %#018llx %14zu %s\n",
+		   dpmgr_stream_choice_name(line->choice), directions[line->direction],
+		   (u64)line->dma_addr, line->size, line->client);
+	return 0;
+}
+
+static const struct seq_operations streams_ops = {
+	.start = streams_start,
+	.next = streams_next,
+	.stop = streams_stop,
+	.show = streams_show,
+};
+
+static int streams_open(struct inode *inode, struct file *file)
+{
+	struct stream_line *line;
+
+	line = __seq_open_private(file, &streams_ops, sizeof(*line));
+	if (!line)
+		return -ENOMEM;
+	line->mgr = inode->i_private;
+	return 0;
+}
+
+static const struct file_operations streams_fops = {
+	.owner = THIS_MODULE,
+	.open = streams_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = seq_release_private,
+};
+
 /**
  * dpmgr_debugfs_create() - show a manager
  * @mgr: the manager
@@ -296,6 +438,7 @@ void dpmgr_debugfs_create(struct dpmgr *mgr, const char *name)
 	debugfs_create_file("pools", 0400, mgr->debugfs, mgr, &pools_fops);
 	debugfs_create_file("clients", 0400, mgr->debugfs, mgr, &clients_fops);
 	debugfs_create_file("buffers", 0400, mgr->debugfs, mgr, &buffers_fops);
+	debugfs_create_file("streams", 0400, mgr->debugfs, mgr, &streams_fops);
 	debugfs_create_file("state", 0400, mgr->debugfs, mgr, &state_fops);
 	debugfs_create_file("vtl", 0400, mgr->debugfs, mgr, &vtl_fops);
 }
