@@ -11,6 +11,7 @@
 #include <linux/workqueue.h>
 
 #include "fixture.h"
+#include "stream.h"
 
 #define NO_LIMIT	INT_MAX
 
@@ -244,6 +245,7 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 	dpmgr_drain(f->mgr);
 	/* The worker also forgets clients that nobody has any more. */
 	flush_work(&f->mgr->drain_work);
+	dpmgr_streams_flush(f->mgr);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
 		struct dpmgr_pool *pool = f->mgr->pools[v];
 
