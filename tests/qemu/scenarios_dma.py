@@ -157,3 +157,121 @@ def iommu(test):
                        f"page {pfn:#x} has the DMA address {dma_addr:#x}")
                 guest.run("rmmod dpmgr_edu")
         guest.power_off()
+
+
+# ---- streams -------------------------------------------------------------
+
+STREAM_SYSFS = "/sys/bus/pci/drivers/dpmgr_stream/0*"
+STREAM_SECONDS = 150
+# What the driver tries, as (bytes, offset in its memory).
+STREAMS = [(1, 0), (1, 4095), (2, 3), (2, 4095), (511, 77), (4096, 0), (4096, 1),
+           (4099, 4001), (10000, 513), (65536, 63), (1 << 20, 7)]
+PART = range(1000, 1504)
+SECRET = b"private-"
+PUBLIC = b"to-host-"
+
+
+def load_streams(guest, choice):
+    """Load the driver, whose streams must all work; return the lines about them, the
+    page that stays and its part's DMA address."""
+    guest.dmesg()
+    guest.run("modprobe dpmgr_stream", STREAM_SECONDS)
+    log = guest.dmesg()
+    tried = re.findall(r"^dpmgr_stream .*: (\d+) bytes at offset (\d+), dma_addr "
+                       r"(0x[0-9a-f]+), (\w+): ok$", log, re.M)
+    expect([(int(size), int(offset)) for size, offset, _, _ in tried] == STREAMS
+           and {line[3] for line in tried} == {choice}
+           and "both directions: ok\n" in log, "not all streams worked:\n" + log)
+    found = re.search(r"^dpmgr_stream .*: page (0x[0-9a-f]+), bytes 1000 to 1504 at "
+                      r"dma_addr (0x[0-9a-f]+): stays$", log, re.M)
+    expect(found, "no page stays:\n" + log)
+    return ([int(line[2], 16) for line in tried], int(found[1], 16), int(found[2], 16))
+
+
+def expect_stream_listed(guest, choice, dma_addr):
+    table = guest.run(f"cat {steps.DEBUGFS}/streams")
+    expect_in(f"^{choice} +both +{dma_addr:#018x} +{len(PART)} stream$", table,
+              "debugfs streams")
+
+
+def stream_page(guest):
+    return base64.b64decode(guest.run(f"base64 {STREAM_SYSFS}/page"))
+
+
+def expect_bounces(test, guest, ram, bit, what):
+    """WHAT: the platform. The streams of edu bounce, and the host sees what it may."""
+    bias = 1 << bit if bit else 0
+    with test.case(f"{what}: edu moves the bytes of bounced streams, 1 to 1 MiB, at odd "
+                   "offsets, both ways, and no others change"):
+        addresses, _, part = load_streams(guest, "bounced")
+    with test.case(f"{what}: their addresses are the shared pool's, and debugfs says that "
+                   "they bounce"):
+        for address in addresses + [part]:
+            expect(address & bias == bias
+                   and (address & ~bias) >> 12 in pages_of(SMALL.shared),
+                   f"{address:#x} is not the shared pool's")
+        expect_stream_listed(guest, "bounced", part)
+    with test.case(f"{what}: the host finds the mapped bytes there, at that place in a "
+                   "page, and nowhere in the pool a byte of what is private"):
+        pages = pages_of(SMALL.shared)
+        with open(ram, "rb") as file:
+            file.seek(pages.start * PAGE)
+            pool = file.read(len(pages) * PAGE)
+        start = (part & ~bias) - pages.start * PAGE
+        expect(start % PAGE == PART.start, f"the bounce is at {part:#x}")
+        expect(pool[start:start + len(PART)] == PUBLIC * (len(PART) // len(PUBLIC)),
+               "the host finds something else")
+        expect(SECRET not in pool, "the host finds private bytes in the pool")
+        expect(not any(pool[:start]) and not any(pool[start + len(PART):]),
+               "there is more in the pool than what is mapped")
+    with test.case(f"{what}: what the host changes arrives with a sync, and no sooner"):
+        byte = steps.flip(ram, (part & ~bias) + 100) ^ 0xff
+        old = stream_page(guest)
+        expect(old[PART.start + 100] == PUBLIC[100 % 8], "it arrived without a sync")
+        guest.run(f"echo 1 | tee {STREAM_SYSFS}/sync")
+        new = stream_page(guest)
+        expect(new[PART.start + 100] == byte, "it did not arrive")
+        expect(all(new[i] == old[i] for i in range(PAGE) if i != PART.start + 100),
+               "other bytes have changed")
+    with test.case(f"{what}: nothing is left in the pool when the streams are gone"):
+        guest.run("rmmod dpmgr_stream")
+        with open(ram, "rb") as file:
+            file.seek(pages.start * PAGE)
+            expect(not any(file.read(len(pages) * PAGE)), "something is left")
+
+
+@scenario
+def stream(test):
+    ram = test.ram()
+    with test.boot(steps.memmap(SMALL), ram=ram, alias_bit=BIT, devices=EDU) as guest:
+        guest.run(steps.load_command(SMALL))
+        with test.case("edu moves the bytes of direct streams, 1 to 1 MiB, at odd "
+                       "offsets, both ways, and no others change"):
+            _, page, part = load_streams(guest, "direct")
+        with test.case("a direct stream's address is its memory's, and debugfs says so"):
+            expect(part == page + PART.start, f"{part:#x} is not in the page {page:#x}")
+            expect_stream_listed(guest, "direct", part)
+        with test.case("the host finds the page where the guest has it"):
+            expect(page_in_file(ram, page // PAGE) == stream_page(guest),
+                   "guest and host disagree")
+        guest.run("rmmod dpmgr_stream")
+        guest.run("rmmod dma_pool_mgr")
+
+        for what, parameters, bit in (("isolation=snp", "isolation=snp", None),
+                                      ("a vTOM alias", f"vtom_bit={BIT}", BIT),
+                                      ("both", f"isolation=snp vtom_bit={BIT}", BIT)):
+            guest.run(f"{steps.load_command(SMALL)} {parameters}")
+            expect_bounces(test, guest, ram, bit, what)
+            guest.run("rmmod dma_pool_mgr")
+
+        with test.case("without a shared pool nothing bounces, and the log names it"):
+            guest.run(f"modprobe dma_pool_mgr private={SMALL.private} isolation=snp")
+            guest.dmesg()
+            guest.run("modprobe dpmgr_stream")
+            log = guest.dmesg()
+            expect_in(r"^dpmgr_stream .*: stream: stream of 1 bytes refused: it must "
+                      r"bounce, and there is no shared pool; .* \(-EOPNOTSUPP\)$", log,
+                      "the log")
+            guest.run("rmmod dpmgr_stream")
+            guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
