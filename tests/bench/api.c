@@ -54,7 +54,7 @@ static int node(u64 start)
 	return NUMA_NO_NODE;
 }
 
-static const struct dpmgr_mapping_ops zeroing = {
+const struct dpmgr_mapping_ops bench_zeroing = {
 	.last_addr = last_addr,
 	.map = map,
 	.unmap = unmap,
@@ -181,8 +181,8 @@ void bench_api(struct device *dev)
 	struct rig rigs[] = {
 		{ "keeping_shared", &bench_keeping, DPMGR_SHARED, false },
 		{ "keeping_persistent", &bench_keeping, DPMGR_PRIVATE, true },
-		{ "zeroing_shared", &zeroing, DPMGR_SHARED, false },
-		{ "zeroing_persistent", &zeroing, DPMGR_PRIVATE, true },
+		{ "zeroing_shared", &bench_zeroing, DPMGR_SHARED, false },
+		{ "zeroing_persistent", &bench_zeroing, DPMGR_PRIVATE, true },
 	};
 	void *page = (void *)__get_free_page(GFP_KERNEL);
 	struct bench_subject subjects[ARRAY_SIZE(rigs) + 2];

@@ -10,6 +10,7 @@ struct dpmgr_mapping_ops;
 
 /* Ordinary memory whose pages are never zeroed. */
 extern const struct dpmgr_mapping_ops bench_keeping;
+extern const struct dpmgr_mapping_ops bench_zeroing;
 
 /* Hot pairs of single pages, with and without zeroing. */
 void bench_api(struct device *dev);
@@ -22,5 +23,11 @@ void bench_guard(struct device *dev);
 
 /* Saving runs, restoring them and retrieving their buffers. */
 void bench_servicing(struct device *dev);
+
+/* Direct streams beside dma_map_single(), in stream.c. */
+void bench_stream(struct device *dev);
+
+/* Bounced ones beside swiotlb, which the kernel must have been told to force. */
+void bench_bounce(struct device *dev);
 
 #endif /* BENCH_API_H */

@@ -4,7 +4,8 @@
 guest.py KERNEL-ROOT GUEST-ROOT FOLDER icount|smp MODULE...
 
 icount: virtual time counts instructions, so that the host may be as busy as it
-likes. Two boots, to be compared: icount-1.log, icount-2.log.
+likes. Two boots, to be compared: icount-1.log, icount-2.log. A third forces all DMA
+through swiotlb: icount-3.log.
 
 smp: a thread of the host for each virtual CPU. Two CPUs and eight: smp-2.log and
 smp-8.log.
@@ -26,6 +27,9 @@ import vm           # noqa: E402
 MEASURE_SECONDS = 240
 BOOTS = 4
 ATTEMPTS = 3
+
+# The boot in which the kernel forces all DMA through swiotlb.
+SWIOTLB = 3
 
 
 def settle(guest):
@@ -49,17 +53,18 @@ def measure(guest, run):
 
 def icount_boot(image, folder, number):
     console = os.path.join(folder, f"icount-{number}.console")
-    with vm.Guest(image, console, "init_on_alloc=0", cpus=1, accel="tcg",
-                  devices=("-icount", "shift=0,sleep=off")) as guest:
+    forced = number == SWIOTLB
+    with vm.Guest(image, console, "init_on_alloc=0" + " swiotlb=force" * forced, cpus=1,
+                  accel="tcg", devices=("-icount", "shift=0,sleep=off")) as guest:
         settle(guest)
-        log = measure(guest, "scale,api,flat,replace")
+        log = measure(guest, "bounce" if forced else "scale,api,flat,replace,stream")
         guest.power_off()
     return log
 
 
 def icount(image, folder):
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        boots = [pool.submit(icount_boot, image, folder, number) for number in (1, 2)]
+        boots = [pool.submit(icount_boot, image, folder, number) for number in (1, 2, SWIOTLB)]
         return {f"icount-{number}": boot.result()
                 for number, boot in enumerate(boots, 1)}
 

@@ -20,7 +20,7 @@ import picture
 
 LOGS = {
     "uml": ["uml"],
-    "icount": ["icount-1", "icount-2"],
+    "icount": ["icount-1", "icount-2", "icount-3"],
     "smp": ["smp-2", "smp-8"],
     "threads": ["threads"],
 }
@@ -79,7 +79,7 @@ def measurements(rows, bench, **wanted):
         if "subject" not in row:
             continue
         key = tuple((name, row[name]) for name in
-                    ("fronts", "shape", "live", "pages") if name in row)
+                    ("fronts", "shape", "live", "pages", "direction", "bytes") if name in row)
         grouped.setdefault(key, []).append(row)
     return [Measurement(rows) for rows in grouped.values()]
 
@@ -231,6 +231,43 @@ def judge_servicing(table, rows):
                       "ms", f"{row['empty_ns'] / 1e6:.2f}")
 
 
+def judge_direct(table, machine, rows, void):
+    """A page that is mapped where it is, beside dma_map_single()."""
+    found = measurements(rows, "direct", pages=1)
+    at = found[0] if found else None
+    table.most("stream", f"{machine}: 1 page direct, map and free, beside dma_map_single and "
+               "unmap", ratio_of(at, "stream_into", "dma_map_single"), 2, void=void)
+    table.most("stream", f"{machine}: the same with an allocation, beside these with kmalloc "
+               "and kfree", ratio_of(at, "stream", "dma_map_single_kmalloc"), 1.3, void=void)
+    for at in measurements(rows, "split"):
+        table.say("stream", f"{machine}: 2 pages direct, mapped, split, both freed, "
+                  "instructions", f"{at['split']:,.1f}")
+
+
+def judge_bounce(table, machine, rows, void):
+    """What a bounce costs beyond its copies and scrubs, beside swiotlb."""
+    for size in (4096, 65536):
+        for direction in ("to", "from", "both"):
+            what = f"{machine}: {size // 1024} KiB bounced, {direction}"
+            found = measurements(rows, "bounce", direction=direction, bytes=size)
+            moved = select(rows, bench="bounce_bytes", direction=direction, bytes=size)
+            if not found or not moved:
+                table.most("stream", what, None, 0)
+                continue
+            at, moved = found[0], moved[0]
+            swiotlb = at["swiotlb"] - at["copy"] * moved["swiotlb_copied"] / size
+            ours = (at["stream"] - at["copy"] * moved["copied"] / size
+                    - at["scrub"] * moved["scrubbed"] / size)
+            table.most("stream", f"{what}, overhead, beside swiotlb's {swiotlb:,.0f} "
+                       "instructions", ours / swiotlb, 0.5, void=void)
+            table.most("stream", f"{what}, bytes copied", moved["copied"],
+                       moved["swiotlb_copied"], unit="", digits=0)
+            table.most("stream", f"{what}, bytes scrubbed", moved["scrubbed"], size, unit="",
+                       digits=0)
+            table.say("stream", f"{what}, all of it, beside swiotlb",
+                      f"{at.ratio('stream', 'swiotlb'):.2f}x")
+
+
 def judge_whole(table, machine, rows):
     found = select(rows, bench="whole")
     good = sum(row["ok"] for row in found)
@@ -271,7 +308,8 @@ def disagreement(rows, others):
     """The most by which two runs differ in a figure that is judged, as a part of it."""
     judged = {"flat": ("core", "near_empty"),
               "replace": ("core", "few"),
-              "api": ("keeping_shared", "keeping_persistent", "buddy")}
+              "api": ("keeping_shared", "keeping_persistent", "buddy"),
+              "direct": ("stream_into", "stream", "dma_map_single")}
     most = 0
     for bench, subjects in judged.items():
         for one, other in zip(measurements(rows, bench), measurements(others, bench)):
@@ -291,6 +329,8 @@ def judge_icount(table, data):
     judge_flat(table, "icount", rows, 1.1, 1.5, void)
     judge_core(table, "icount", rows, 1.05, 0.6, void)
     judge_api(table, "icount", rows, 1.2, void)
+    judge_direct(table, "icount", rows, void)
+    judge_bounce(table, "icount", data["icount-3"], void)
     judge_whole(table, "icount", rows)
     judge_scale(table, "icount", rows)
 
