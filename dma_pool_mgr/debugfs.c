@@ -6,9 +6,9 @@
  * A table is correct while others allocate and free: a line shows what was true
  * at one moment, and everything that was there all the while has its line.
  *
- * Locking: clients and state hold the manager's lock while they are printed;
- * buffers copies one buffer at a time under its client's lock, streams one stream
- * under its home's.
+ * Locking: clients and state hold the manager's lock while they are printed, regions
+ * and targets the map's; buffers copies one buffer at a time under its client's lock,
+ * streams one stream under its home's.
  */
 #include <linux/cleanup.h>
 #include <linux/cpumask.h>
@@ -24,6 +24,7 @@
 #include "client.h"
 #include "core/export.h"
 #include "debugfs.h"
+#include "map.h"
 #include "pool.h"
 #include "servicing.h"
 #include "stream.h"
@@ -425,6 +426,55 @@ static const struct file_operations streams_fops = {
 	.release = seq_release_private,
 };
 
+static int regions_show(struct seq_file *m, void *unused)
+{
+	struct dpmgr *mgr = m->private;
+	struct rb_node *node;
+
+	seq_printf(m, "%-8s %-6s %-6s %11s %-18s %-18s %8s %14s %s\n", "state", "memory",
+		   "access", "priority", "start", "end", "mappings", "bytes", "region");
+	guard(mutex)(&mgr->map->lock);
+	for (node = rb_first_cached(&mgr->map->regions); node; node = rb_next(node)) {
+		const struct dpmgr_map_region *region =
+			rb_entry(node, struct dpmgr_map_region, by_range);
+
+		seq_printf(m, "%-8s %-6s %-6s %11d %#018llx %#018llx %8llu %14llu %s\n",
+			   dpmgr_map_region_state(region),
+			   region->memory == DPMGR_MAP_RAM ? "ram" : "device",
+			   !region->enabled ? "-" :
+			   region->access == DPMGR_MAP_WRITABLE ? "rw" : "ro",
+			   region->priority, region->start, region->last,
+			   region->nr_subs, region->nr_bytes, region->name);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(regions);
+
+static void show_targets(struct seq_file *m, const struct list_head *targets,
+			 const char *state)
+{
+	const struct dpmgr_map_target *target;
+
+	list_for_each_entry(target, targets, node)
+		seq_printf(m, "%-7s %8llu %14llu %8llu %6llu %12llu %14llu %s\n", state,
+			   target->nr_mapped, target->nr_bytes, target->nr_skipped,
+			   target->nr_stuck, target->nr_map_failures,
+			   target->nr_unmap_failures, target->name);
+}
+
+static int targets_show(struct seq_file *m, void *unused)
+{
+	struct dpmgr *mgr = m->private;
+
+	seq_printf(m, "%-7s %8s %14s %8s %6s %12s %14s %s\n", "state", "mappings", "bytes",
+		   "skipped", "stuck", "map_failures", "unmap_failures", "target");
+	guard(mutex)(&mgr->map->lock);
+	show_targets(m, &mgr->map->targets, "live");
+	show_targets(m, &mgr->map->lost, "lost");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(targets);
+
 /**
  * dpmgr_debugfs_create() - show a manager
  * @mgr: the manager
@@ -441,6 +491,8 @@ void dpmgr_debugfs_create(struct dpmgr *mgr, const char *name)
 	debugfs_create_file("streams", 0400, mgr->debugfs, mgr, &streams_fops);
 	debugfs_create_file("state", 0400, mgr->debugfs, mgr, &state_fops);
 	debugfs_create_file("vtl", 0400, mgr->debugfs, mgr, &vtl_fops);
+	debugfs_create_file("regions", 0400, mgr->debugfs, mgr, &regions_fops);
+	debugfs_create_file("targets", 0400, mgr->debugfs, mgr, &targets_fops);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_debugfs_create);
 

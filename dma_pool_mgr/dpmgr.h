@@ -18,6 +18,7 @@
 
 struct dentry;
 struct kobject;
+struct dpmgr_map;
 struct dpmgr_pool;
 struct dpmgr_region;
 struct dpmgr_stream_home;
@@ -107,6 +108,7 @@ struct dpmgr_streams {
  *	lose the code under them; NULL in tests
  * @isolation: fixed
  * @pools: by visibility; NULL where there is none; fixed
+ * @map: what devices may see at which address; fixed
  * @vtl: what opens pages to VTL0, or NULL; fixed
  * @vtl0: what is open
  * @lock: protects @clients and the life and death of what is on it
@@ -139,6 +141,7 @@ struct dpmgr {
 	struct module *module;
 	enum dpmgr_isolation isolation;
 	struct dpmgr_pool *pools[DPMGR_VISIBILITIES];
+	struct dpmgr_map *map;
 	struct dpmgr_vtl *vtl;
 	struct dpmgr_vtl0 vtl0;
 

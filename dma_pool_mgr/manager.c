@@ -18,6 +18,7 @@
 #include "core/export.h"
 #include "guard.h"
 #include "manager.h"
+#include "map.h"
 #include "pool.h"
 #include "servicing.h"
 #include "stream.h"
@@ -140,6 +141,7 @@ int dpmgr_config_check(const struct dpmgr_config *config)
 static int create_pools(struct dpmgr *mgr, const struct dpmgr_config *config)
 {
 	unsigned int v;
+	int ret;
 
 	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
 		struct dpmgr_pool *pool;
@@ -155,6 +157,9 @@ static int create_pools(struct dpmgr *mgr, const struct dpmgr_config *config)
 		if (IS_ERR(pool))
 			return PTR_ERR(pool);
 		mgr->pools[v] = pool;
+		ret = dpmgr_map_add_pool(mgr->map, pool);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
@@ -220,7 +225,8 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	INIT_WORK(&mgr->drain_work, dpmgr_drain_work);
 	dpmgr_guard_init(mgr, config->open_stock_pages);
 
-	ret = build(mgr, config);
+	mgr->map = dpmgr_map_create(config->module);
+	ret = mgr->map ? build(mgr, config) : -ENOMEM;
 	if (ret) {
 		dpmgr_destroy(mgr);
 		return ERR_PTR(ret);
@@ -249,6 +255,7 @@ void dpmgr_destroy(struct dpmgr *mgr)
 	cancel_work_sync(&mgr->drain_work);
 	dpmgr_streams_destroy(mgr);
 	dpmgr_clients_forget(mgr);
+	dpmgr_map_destroy(mgr->map);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
 		dpmgr_pool_destroy(mgr->pools[v]);
 	dpmgr_restore_close(mgr);

@@ -8,6 +8,7 @@
 #ifndef _LINUX_DMA_POOL_MGR_H
 #define _LINUX_DMA_POOL_MGR_H
 
+#include <linux/dma_pool_mgr_map.h>
 #include <linux/dma_pool_mgr_stream.h>
 #include <linux/err.h>
 #include <linux/gfp_types.h>
@@ -58,6 +59,7 @@ struct dpmgr_client;
  * devm_dpmgr_alloc(), devm_dpmgr_free()   yes      no       no        yes
  * dpmgr_free(), dpmgr_buf_park()          yes      yes      yes       all three
  * dpmgr_buf_mmap()                        yes      no       no        yes
+ * dpmgr_map_...()                         yes      no       no        yes
  * dpmgr_buf_sg_table()                    by gfp   by gfp   no        as kmalloc()
  * dpmgr_pci_keep_bus_master()             yes      no       no        yes
  * accessors                               yes      yes      yes       all three
@@ -100,6 +102,8 @@ struct dpmgr_client;
  * -ENOENT         nothing (more) to retrieve, or nothing at that address
  * -ESTALE         a handle that was given up, or a call after finish
  * ==============  ==============================================================
+ *
+ * What else the region map's calls return is in their own header.
  */
 
 /** DPMGR_NAME_MAX: longest client name, bytes without the final NUL. */
