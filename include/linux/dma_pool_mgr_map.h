@@ -8,6 +8,8 @@
 #include <linux/err.h>
 #include <linux/types.h>
 
+struct pci_dev;
+
 struct dpmgr;
 struct dpmgr_map_region;
 struct dpmgr_map_target;
@@ -194,6 +196,9 @@ bool dpmgr_map_region_is_active(struct dpmgr_map_region *region);
 int dpmgr_map_add(struct dpmgr_map_region *region,
 		  const struct dpmgr_map_sub_params *params);
 int dpmgr_map_remove(struct dpmgr_map_region *region, u64 offset, u64 length);
+
+struct dpmgr_map_region *__must_check
+devm_dpmgr_map_bar(struct dpmgr *mgr, struct pci_dev *pdev, int bar);
 
 struct dpmgr_map_target *__must_check
 dpmgr_map_target_register(struct dpmgr *mgr,
