@@ -67,6 +67,7 @@ struct dpmgr_map *dpmgr_map_create(struct module *module)
 	map->top = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&map->targets);
 	INIT_LIST_HEAD(&map->lost);
+	INIT_LIST_HEAD(&map->iommu_targets);
 	return map;
 }
 
@@ -77,7 +78,7 @@ void dpmgr_map_destroy(struct dpmgr_map *map)
 
 	if (!map)
 		return;
-	WARN_ON(!list_empty(&map->targets));
+	WARN_ON(!list_empty(&map->targets) || !list_empty(&map->iommu_targets));
 	scoped_guard(mutex, &map->lock) {
 		dpmgr_targets_forget(map);
 		while ((node = rb_first_cached(&map->regions))) {

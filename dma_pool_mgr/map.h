@@ -11,6 +11,7 @@
 #include <linux/rbtree.h>
 
 struct dpmgr_pool;
+struct iommu_domain;
 struct module;
 
 /**
@@ -21,6 +22,7 @@ struct module;
  * @top: enabled regions that none hides, by range; they don't overlap
  * @targets: struct dpmgr_map_target, in the order in which they are told to map
  * @lost: those that are told no more, but have something that they can't unmap
+ * @iommu_targets: struct dpmgr_iommu_target
  * @next_seq: of the next region
  */
 struct dpmgr_map {
@@ -30,6 +32,7 @@ struct dpmgr_map {
 	struct rb_root_cached top;
 	struct list_head targets;
 	struct list_head lost;
+	struct list_head iommu_targets;
 	u64 next_seq;
 };
 
@@ -212,5 +215,15 @@ void dpmgr_targets_unstick(struct dpmgr_map_sub *sub);
 bool dpmgr_target_has(const struct dpmgr_map_target *target,
 		      const struct dpmgr_map_sub *sub);
 void dpmgr_targets_forget(struct dpmgr_map *map);
+
+#ifdef CONFIG_IOMMU_API
+bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain);
+#else
+static inline bool dpmgr_iommu_target_uses(struct dpmgr_map *map,
+					   const struct iommu_domain *domain)
+{
+	return false;
+}
+#endif
 
 #endif /* DPMGR_MAP_H */

@@ -59,7 +59,7 @@ struct dpmgr_client;
  * devm_dpmgr_alloc(), devm_dpmgr_free()   yes      no       no        yes
  * dpmgr_free(), dpmgr_buf_park()          yes      yes      yes       all three
  * dpmgr_buf_mmap()                        yes      no       no        yes
- * dpmgr_map_...()                         yes      no       no        yes
+ * dpmgr_map_...(), dpmgr_iommu_...()      yes      no       no        yes
  * dpmgr_buf_sg_table()                    by gfp   by gfp   no        as kmalloc()
  * dpmgr_pci_keep_bus_master()             yes      no       no        yes
  * accessors                               yes      yes      yes       all three

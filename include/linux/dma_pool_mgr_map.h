@@ -8,9 +8,11 @@
 #include <linux/err.h>
 #include <linux/types.h>
 
+struct device;
 struct pci_dev;
 
 struct dpmgr;
+struct dpmgr_iommu_target;
 struct dpmgr_map_region;
 struct dpmgr_map_target;
 
@@ -50,10 +52,15 @@ struct dpmgr_map_target;
  * -EINVAL           an argument or parameter breaks a rule; the log names it. Two
  *                   regions that overlap as they must not; part of a sub-mapping is
  *                   to be removed
- * -EEXIST           a sub-mapping is there already
+ * -EEXIST           a sub-mapping is there already; a device is attached already
  * -ENOENT           no sub-mapping is there to be removed
  * -EBUSY            something is stuck where a target is to map RAM
- * -EOPNOTSUPP       RAM lacks what a target needs: a CPU address
+ * -EOPNOTSUPP       RAM lacks what a target needs: a CPU address; for an IOMMU, that it
+ *                   is at its physical address. Or the IOMMU isn't coherent
+ * -ERANGE           beyond what an IOMMU can map, or where it reserves addresses
+ * -ENODEV           the device isn't behind an IOMMU
+ * -EPERM            its driver, or one in its IOMMU group, uses the DMA API, or the
+ *                   group is another target's
  * -ENOTRECOVERABLE  a target can't unmap something, which devices may still reach: its
  *                   backing must stay until it is released
  * any other         what a target said about RAM that it can't map
@@ -204,5 +211,15 @@ struct dpmgr_map_target *__must_check
 dpmgr_map_target_register(struct dpmgr *mgr,
 			  const struct dpmgr_map_target_params *params);
 int dpmgr_map_target_unregister(struct dpmgr_map_target *target);
+
+struct dpmgr_iommu_target *__must_check
+dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev);
+struct dpmgr_iommu_target *__must_check
+devm_dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev);
+int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
+			      struct device *dev);
+void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target,
+			       struct device *dev);
+void dpmgr_iommu_target_destroy(struct dpmgr_iommu_target *target);
 
 #endif /* _LINUX_DMA_POOL_MGR_MAP_H */

@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The IOMMU target: a domain in which devices reach what the map has, and nothing else.
+ *
+ * Addresses are identity-mapped, so that a device that goes on running when a kexec
+ * turns the IOMMU off does not notice. Each sub-mapping is mapped by one iommu_map() and
+ * unmapped by one iommu_unmap(), which flushes: superpages lie inside one sub-mapping,
+ * and go with it.
+ *
+ * Devices come by groups: the DMA ownership of a group is claimed, which fails while
+ * a driver of one of its devices uses the DMA API; then the domain is attached to the
+ * group as a whole. Until ownership is given back, a group that is not attached can
+ * reach nothing. What an IOMMU can map is known only once a group is attached, so this
+ * comes first, and the replay after it.
+ *
+ * Locking: the map's lock, for everything. Under it come the IOMMU's own.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/align.h>
+#include <linux/cleanup.h>
+#include <linux/device.h>
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/printk.h>
+#include <linux/slab.h>
+
+#include "dpmgr.h"
+#include "map.h"
+
+/**
+ * struct dpmgr_iommu_target - a domain that follows the map
+ * @map: fixed
+ * @target: how it is told
+ * @domain: fixed
+ * @node: in the map's @iommu_targets
+ * @devices: struct attached
+ * @is_leaving: no group is attached any more, and the domain goes next
+ */
+struct dpmgr_iommu_target {
+	struct dpmgr_map *map;
+	struct dpmgr_map_target *target;
+	struct iommu_domain *domain;
+	struct list_head node;
+	struct list_head devices;
+	bool is_leaving;
+};
+
+/**
+ * struct attached - a device that uses the domain
+ * @node: in its target's @devices
+ * @dev: held
+ * @group: held
+ * @windows: struct iommu_resv_region of @group: addresses that it can't use
+ */
+struct attached {
+	struct list_head node;
+	struct device *dev;
+	struct iommu_group *group;
+	struct list_head windows;
+};
+
+/* ---- the target ------------------------------------------------------------ */
+
+static bool is_reserved(const struct iommu_resv_region *window)
+{
+	/* What firmware wants mapped one to one may be: that is all we do. */
+	return window->type != IOMMU_RESV_DIRECT &&
+	       window->type != IOMMU_RESV_DIRECT_RELAXABLE && window->length;
+}
+
+static u64 window_last(const struct iommu_resv_region *window)
+{
+	return window->start + (window->length - 1);
+}
+
+static int check_extent(const struct dpmgr_iommu_target *iommu,
+			const struct dpmgr_map_extent *extent)
+{
+	const struct iommu_domain *domain = iommu->domain;
+	const u64 last = extent->iova + (extent->length - 1);
+	const struct iommu_resv_region *window;
+	const struct attached *attached;
+
+	if (extent->iova != extent->phys)
+		return -EOPNOTSUPP;
+	if (!IS_ALIGNED(extent->iova | extent->length,
+			1UL << __ffs(domain->pgsize_bitmap)))
+		return -EINVAL;
+	if (extent->iova < domain->geometry.aperture_start ||
+	    last > domain->geometry.aperture_end)
+		return -ERANGE;
+	list_for_each_entry(attached, &iommu->devices, node)
+		list_for_each_entry(window, &attached->windows, list)
+			if (is_reserved(window) && window->start <= last &&
+			    extent->iova <= window_last(window))
+				return -ERANGE;
+	return 0;
+}
+
+static int protection(const struct dpmgr_map_extent *extent)
+{
+	int prot = IOMMU_READ;
+
+	if (extent->access == DPMGR_MAP_WRITABLE)
+		prot |= IOMMU_WRITE;
+	return prot | (extent->memory == DPMGR_MAP_RAM ? IOMMU_CACHE : IOMMU_MMIO);
+}
+
+static int iommu_target_map(void *context, const struct dpmgr_map_extent *extent)
+{
+	struct dpmgr_iommu_target *iommu = context;
+
+	lockdep_assert_held(&iommu->map->lock);
+	return check_extent(iommu, extent) ?:
+	       iommu_map(iommu->domain, extent->iova, extent->phys, extent->length,
+			 protection(extent), GFP_KERNEL);
+}
+
+/*
+ * A page that isn't mapped ends an iommu_unmap() too soon. There should be none: but
+ * what comes after it must go, and be flushed, all the same.
+ */
+static int unmap_rest(struct dpmgr_iommu_target *iommu,
+		      const struct dpmgr_map_extent *extent, u64 done)
+{
+	u64 step;
+
+	for (; done < extent->length; done += step) {
+		step = iommu_unmap(iommu->domain, extent->iova + done,
+				   extent->length - done);
+		if (!step && iommu_iova_to_phys(iommu->domain, extent->iova + done))
+			return -EIO;
+		step = step ?: PAGE_SIZE;
+	}
+	iommu_flush_iotlb_all(iommu->domain);
+	pr_err("an IOMMU domain had holes, or more than it was given, in %#llx-%#llx\n",
+	       extent->iova, extent->iova + (extent->length - 1));
+	return 0;
+}
+
+static int iommu_target_unmap(void *context, const struct dpmgr_map_extent *extent)
+{
+	struct dpmgr_iommu_target *iommu = context;
+	u64 done;
+	int ret;
+
+	lockdep_assert_held(&iommu->map->lock);
+	done = iommu_unmap(iommu->domain, extent->iova, extent->length);
+	if (likely(done == extent->length))
+		return 0;
+	ret = unmap_rest(iommu, extent, done);
+	/* No device uses the domain any more: nothing can be reached through it. */
+	return iommu->is_leaving ? 0 : ret;
+}
+
+static const struct dpmgr_map_target_ops iommu_ops = {
+	.map = iommu_target_map,
+	.unmap = iommu_target_unmap,
+};
+
+/* Is it the domain of one of our targets? Context: process. */
+bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain)
+{
+	const struct dpmgr_iommu_target *iommu;
+
+	guard(mutex)(&map->lock);
+	list_for_each_entry(iommu, &map->iommu_targets, node)
+		if (iommu->domain == domain)
+			return true;
+	return false;
+}
+
+/* ---- devices --------------------------------------------------------------- */
+
+static struct attached *find_attached(struct dpmgr_iommu_target *iommu,
+				      const struct device *dev)
+{
+	struct attached *attached;
+
+	list_for_each_entry(attached, &iommu->devices, node)
+		if (attached->dev == dev)
+			return attached;
+	return NULL;
+}
+
+static bool has_group(const struct dpmgr_iommu_target *iommu,
+		      const struct iommu_group *group)
+{
+	const struct attached *attached;
+
+	list_for_each_entry(attached, &iommu->devices, node)
+		if (attached->group == group)
+			return true;
+	return false;
+}
+
+static void free_attached(struct attached *attached)
+{
+	iommu_put_resv_regions(attached->dev, &attached->windows);
+	iommu_group_put(attached->group);
+	put_device(attached->dev);
+	kfree(attached);
+}
+
+/* A device that may become one of the target's, and what its group reserves. */
+static struct attached *new_attached(struct device *dev, const char **rule)
+{
+	struct attached *attached;
+	int ret;
+
+	*rule = "it isn't behind an IOMMU";
+	if (!device_iommu_mapped(dev))
+		return ERR_PTR(-ENODEV);
+	*rule = "its IOMMU can't keep its DMA coherent";
+	if (!device_iommu_capable(dev, IOMMU_CAP_CACHE_COHERENCY))
+		return ERR_PTR(-EOPNOTSUPP);
+	*rule = "no memory";
+	attached = kzalloc(sizeof(*attached), GFP_KERNEL);
+	if (!attached)
+		return ERR_PTR(-ENOMEM);
+	attached->dev = get_device(dev);
+	attached->group = iommu_group_get(dev);
+	INIT_LIST_HEAD(&attached->windows);
+	ret = iommu_get_group_resv_regions(attached->group, &attached->windows);
+	if (ret) {
+		free_attached(attached);
+		return ERR_PTR(ret);
+	}
+	return attached;
+}
+
+/* Does the target already have something where the device reserves addresses? */
+static int check_windows(struct dpmgr_iommu_target *iommu,
+			 const struct attached *attached)
+{
+	const struct iommu_resv_region *window;
+
+	list_for_each_entry(window, &attached->windows, list) {
+		struct dpmgr_map_sub *sub;
+
+		if (!is_reserved(window))
+			continue;
+		for (sub = dpmgr_map_find_active(iommu->map, window->start,
+						 window_last(window));
+		     sub && sub->extent.iova <= window_last(window);
+		     sub = dpmgr_map_next_active(sub))
+			if (dpmgr_target_has(iommu->target, sub))
+				return -ERANGE;
+	}
+	return 0;
+}
+
+/* 0, with the device on the list; or an errno and why. */
+static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
+		  const char **rule)
+{
+	int ret;
+
+	*rule = "its driver isn't driver_managed_dma, or another in its group";
+	ret = iommu_device_claim_dma_owner(attached->dev, iommu);
+	if (ret)
+		return ret;
+	*rule = "the domain can't be attached to its group";
+	if (!has_group(iommu, attached->group))
+		ret = iommu_attach_group(iommu->domain, attached->group);
+	if (ret) {
+		iommu_device_release_dma_owner(attached->dev);
+		return ret;
+	}
+	list_add_tail(&attached->node, &iommu->devices);
+	return 0;
+}
+
+/* The last of its group takes the group out, which reaches nothing after that. */
+static void detach(struct dpmgr_iommu_target *iommu, struct attached *attached)
+{
+	list_del(&attached->node);
+	if (!has_group(iommu, attached->group))
+		iommu_detach_group(iommu->domain, attached->group);
+}
+
+static void release(struct attached *attached)
+{
+	iommu_device_release_dma_owner(attached->dev);
+	free_attached(attached);
+}
+
+static void refuse(struct device *dev, const char *rule, int err)
+{
+	dev_err(dev, "dma_pool_mgr: can't be attached to an IOMMU target: %s (%pe)\n", rule,
+		ERR_PTR(err));
+}
+
+/* ---- the API --------------------------------------------------------------- */
+
+static int start(struct dpmgr *mgr, struct dpmgr_iommu_target *iommu)
+{
+	struct dpmgr_map_target_params params = {
+		.size = sizeof(params),
+		.ops = &iommu_ops,
+		.context = iommu,
+	};
+	const struct attached *first =
+		list_first_entry(&iommu->devices, struct attached, node);
+	char name[DPMGR_NAME_MAX + 1];
+
+	snprintf(name, sizeof(name), "iommu %s", dev_name(first->dev));
+	params.name = name;
+	iommu->target = dpmgr_map_target_register(mgr, &params);
+	if (IS_ERR(iommu->target))
+		return PTR_ERR(iommu->target);
+	guard(mutex)(&iommu->map->lock);
+	list_add_tail(&iommu->node, &iommu->map->iommu_targets);
+	return 0;
+}
+
+/* Nobody attached any more, the domain goes; only then may others own the devices. */
+static void stop(struct dpmgr_iommu_target *iommu)
+{
+	struct attached *attached, *next;
+	LIST_HEAD(devices);
+
+	scoped_guard(mutex, &iommu->map->lock) {
+		list_del_init(&iommu->node);
+		list_for_each_entry_safe(attached, next, &iommu->devices, node) {
+			detach(iommu, attached);
+			list_add_tail(&attached->node, &devices);
+		}
+		iommu->is_leaving = true;
+	}
+	WARN_ON(dpmgr_map_target_unregister(iommu->target));
+	iommu_domain_free(iommu->domain);
+	list_for_each_entry_safe(attached, next, &devices, node)
+		release(attached);
+	kfree(iommu);
+}
+
+/**
+ * dpmgr_iommu_target_create() - let a device reach what the map has, and nothing else
+ * @mgr: the manager, or an ERR_PTR, which is returned
+ * @dev: a device behind an IOMMU; its driver, which has driver_managed_dma set, is the
+ *	caller, and has not started DMA
+ *
+ * The device gets an IOMMU domain in which all active regions are, identity-mapped: all
+ * pools, and BARs that other drivers show. A client can then be created for it.
+ *
+ * Context: may sleep.
+ * Return: the target; an ERR_PTR of -ENODEV if the device isn't behind an IOMMU;
+ * -EPERM if a device of its group has a driver that uses the DMA API; -ERANGE if RAM of
+ * the map is beyond what the IOMMU can map or where it reserves addresses; -EOPNOTSUPP if
+ * RAM of the map is not at its physical address, or the IOMMU isn't coherent; -ENOMEM;
+ * or what the IOMMU's driver says.
+ */
+struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
+						     struct device *dev)
+{
+	struct dpmgr_iommu_target *iommu;
+	struct attached *attached;
+	const char *rule;
+	int ret;
+
+	if (IS_ERR(mgr))
+		return ERR_CAST(mgr);
+	attached = new_attached(dev, &rule);
+	if (IS_ERR(attached)) {
+		refuse(dev, rule, PTR_ERR(attached));
+		return ERR_CAST(attached);
+	}
+	rule = "no memory";
+	ret = -ENOMEM;
+	iommu = kzalloc(sizeof(*iommu), GFP_KERNEL);
+	if (!iommu)
+		goto free_attached;
+	iommu->map = mgr->map;
+	INIT_LIST_HEAD(&iommu->node);
+	INIT_LIST_HEAD(&iommu->devices);
+	rule = "it gets no domain";
+	iommu->domain = iommu_paging_domain_alloc(dev);
+	if (IS_ERR(iommu->domain)) {
+		ret = PTR_ERR(iommu->domain);
+		goto free_iommu;
+	}
+	ret = attach(iommu, attached, &rule);
+	if (ret)
+		goto free_domain;
+	ret = start(mgr, iommu);
+	if (ret) {
+		refuse(dev, "the map's memory can't be mapped for it", ret);
+		/* What it has, and can't be rid of, must stay. */
+		if (ret == -ENOTRECOVERABLE)
+			return ERR_PTR(ret);
+		iommu->target = NULL;
+		stop(iommu);
+		return ERR_PTR(ret);
+	}
+	return iommu;
+
+free_domain:
+	iommu_domain_free(iommu->domain);
+free_iommu:
+	kfree(iommu);
+free_attached:
+	free_attached(attached);
+	refuse(dev, rule, ret);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_create, DMA_POOL_MGR);
+
+/**
+ * dpmgr_iommu_target_attach() - let one more device use a target's domain
+ * @target: the target
+ * @dev: the device; as for dpmgr_iommu_target_create()
+ *
+ * Context: may sleep.
+ * Return: 0; -EEXIST if it does already; -ERANGE if the target has something where this
+ * device's IOMMU reserves addresses; else as dpmgr_iommu_target_create().
+ */
+int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target, struct device *dev)
+{
+	struct attached *attached;
+	const char *rule;
+	int ret;
+
+	attached = new_attached(dev, &rule);
+	ret = PTR_ERR_OR_ZERO(attached);
+	if (!ret) {
+		guard(mutex)(&target->map->lock);
+		rule = "it is attached already";
+		ret = find_attached(target, dev) ? -EEXIST : 0;
+		if (!ret) {
+			rule = "the target has something where its IOMMU reserves addresses";
+			ret = check_windows(target, attached) ?:
+			      attach(target, attached, &rule);
+		}
+		if (ret)
+			free_attached(attached);
+	}
+	if (ret)
+		refuse(dev, rule, ret);
+	return ret;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_attach, DMA_POOL_MGR);
+
+/**
+ * dpmgr_iommu_target_detach() - a device leaves a target's domain
+ * @target: the target
+ * @dev: a device that was attached; it does no DMA any more
+ *
+ * After this, the device is in its group's default domain again, unless another device
+ * of the group is still attached. Under iommu=pt this can reach all memory.
+ *
+ * Context: may sleep.
+ */
+void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target, struct device *dev)
+{
+	struct attached *attached;
+
+	scoped_guard(mutex, &target->map->lock) {
+		attached = find_attached(target, dev);
+		if (WARN_ON(!attached))
+			return;
+		detach(target, attached);
+	}
+	release(attached);
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_detach, DMA_POOL_MGR);
+
+/**
+ * dpmgr_iommu_target_destroy() - give up a target, and its devices to their default
+ *	domains
+ * @target: the target, NULL or an ERR_PTR
+ *
+ * First stop the devices' DMA, and destroy their clients. Under iommu=pt the devices can
+ * reach all memory after this.
+ *
+ * Context: may sleep.
+ */
+void dpmgr_iommu_target_destroy(struct dpmgr_iommu_target *target)
+{
+	if (!IS_ERR_OR_NULL(target))
+		stop(target);
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_destroy, DMA_POOL_MGR);
+
+static void devm_iommu_target_destroy(void *target)
+{
+	dpmgr_iommu_target_destroy(target);
+}
+
+/**
+ * devm_dpmgr_iommu_target_create() - create a target that goes with its device's driver
+ * @mgr: the manager, or an ERR_PTR, which is returned
+ * @dev: the device
+ *
+ * dpmgr_iommu_target_create() with dpmgr_iommu_target_destroy() when @dev's driver is
+ * unbound. Don't call the latter as well. Devices that were attached later must have
+ * been detached by then, or are now.
+ *
+ * Context: may sleep.
+ * Return: as dpmgr_iommu_target_create().
+ */
+struct dpmgr_iommu_target *devm_dpmgr_iommu_target_create(struct dpmgr *mgr,
+							  struct device *dev)
+{
+	struct dpmgr_iommu_target *target = dpmgr_iommu_target_create(mgr, dev);
+	int ret;
+
+	if (IS_ERR(target))
+		return target;
+	ret = devm_add_action_or_reset(dev, devm_iommu_target_destroy, target);
+	return ret ? ERR_PTR(ret) : target;
+}
+EXPORT_SYMBOL_NS_GPL(devm_dpmgr_iommu_target_create, DMA_POOL_MGR);
