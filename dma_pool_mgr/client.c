@@ -33,6 +33,7 @@
 #include "core/export.h"
 #include "core/hv_abi.h"
 #include "guard.h"
+#include "map.h"
 #include "policy.h"
 #include "pool.h"
 #include "stream.h"
@@ -259,14 +260,23 @@ static int copy_params(struct dpmgr_client_params *params,
 	return check_params(params, rule);
 }
 
+/* Is the device in the domain of one of our targets? Context: any. */
+static bool is_in_target(const struct dpmgr *mgr, struct device *dev)
+{
+	const struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	return domain && domain->type == IOMMU_DOMAIN_UNMANAGED &&
+	       dpmgr_iommu_target_uses(mgr->map, domain);
+}
+
 /* Why pool addresses are of no use to a device; NULL if they are. Context: any. */
-const char *dpmgr_translation_rule(struct device *dev)
+const char *dpmgr_translation_rule(const struct dpmgr *mgr, struct device *dev)
 {
 	const struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 
 	if (dev->dma_range_map)
 		return "the device's bus translates DMA addresses";
-	if (!domain)
+	if (!domain || is_in_target(mgr, dev))
 		return NULL;
 	switch (domain->type) {
 	case IOMMU_DOMAIN_IDENTITY:
@@ -274,7 +284,7 @@ const char *dpmgr_translation_rule(struct device *dev)
 	case IOMMU_DOMAIN_BLOCKED:
 		return "the device is in a blocking IOMMU domain; buffers need untranslated DMA";
 	case IOMMU_DOMAIN_UNMANAGED:
-		return "the device is in an unmanaged IOMMU domain; buffers need untranslated DMA";
+		return "the device is in an IOMMU domain that is none of our targets'";
 	case IOMMU_DOMAIN_DMA:
 	case IOMMU_DOMAIN_DMA_FQ:
 		return "the device is in a translating IOMMU domain; boot with iommu=pt";
@@ -302,7 +312,8 @@ static u64 reach(struct device *dev, u64 bias)
  * A buffer's DMA address is its physical one: the device must be able to use
  * that, and some page must lie within its reach.
  */
-static int check_device(struct device *dev, const struct dpmgr_backing *backing,
+static int check_device(struct dpmgr *mgr, struct device *dev,
+			const struct dpmgr_backing *backing,
 			const struct dpmgr_client_params *params, u64 *end_pfn,
 			u64 *max_pages, const char **rule)
 {
@@ -312,8 +323,11 @@ static int check_device(struct device *dev, const struct dpmgr_backing *backing,
 		.end_pfn = U64_MAX,
 	};
 
-	*rule = dpmgr_translation_rule(dev);
+	*rule = dpmgr_translation_rule(mgr, dev);
 	if (*rule)
+		return -EOPNOTSUPP;
+	*rule = "the device's IOMMU target has the pools, and no locked pages";
+	if (!pool && is_in_target(mgr, dev))
 		return -EOPNOTSUPP;
 	*end_pfn = reach(dev, pool ? pool->bias : 0);
 	*max_pages = min_t(unsigned long, totalram_pages(), INT_MAX);
@@ -401,7 +415,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	*rule = "a persistent client needs a state region; load with state=SIZE@START";
 	if (params->persistent && !mgr->state_limit)
 		return ERR_PTR(-ENODEV);
-	ret = check_device(dev, &backing, params, &end_pfn, &max_pages, rule);
+	ret = check_device(mgr, dev, &backing, params, &end_pfn, &max_pages, rule);
 	if (ret)
 		return ERR_PTR(ret);
 	/* Its first allocation may be one that can't sleep. */

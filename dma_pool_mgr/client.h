@@ -252,7 +252,7 @@ struct dpmgr_client_saved {
 			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
 
 /* client.c */
-const char *dpmgr_translation_rule(struct device *dev);
+const char *dpmgr_translation_rule(const struct dpmgr *mgr, struct device *dev);
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
 					  const struct dpmgr_client_saved *saved);
 struct dpmgr_client *dpmgr_client_next(struct dpmgr *mgr, const char *name);

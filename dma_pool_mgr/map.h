@@ -217,9 +217,9 @@ bool dpmgr_target_has(const struct dpmgr_map_target *target,
 void dpmgr_targets_forget(struct dpmgr_map *map);
 
 #ifdef CONFIG_IOMMU_API
-bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain);
+bool dpmgr_iommu_target_uses(const struct dpmgr_map *map, const struct iommu_domain *domain);
 #else
-static inline bool dpmgr_iommu_target_uses(struct dpmgr_map *map,
+static inline bool dpmgr_iommu_target_uses(const struct dpmgr_map *map,
 					   const struct iommu_domain *domain)
 {
 	return false;

@@ -99,7 +99,7 @@ static noinline int refuse_bounce(struct source *source, u64 nr_pages)
 	source->rule = "it must bounce, and there is no shared pool; load with shared=SIZE@START";
 	if (!mgr->pools[DPMGR_SHARED])
 		return -EOPNOTSUPP;
-	source->rule = dpmgr_translation_rule(dev);
+	source->rule = dpmgr_translation_rule(mgr, dev);
 	if (source->rule)
 		return -EOPNOTSUPP;
 	source->rule = "it must bounce, which a device that is not cache coherent can't";

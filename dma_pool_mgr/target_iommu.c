@@ -28,6 +28,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 
 #include "dpmgr.h"
@@ -38,7 +39,8 @@
  * @map: fixed
  * @target: how it is told
  * @domain: fixed
- * @node: in the map's @iommu_targets
+ * @node: in the map's @iommu_targets, which is also read under RCU
+ * @rcu: to free it
  * @devices: struct attached
  * @is_leaving: no group is attached any more, and the domain goes next
  */
@@ -47,6 +49,7 @@ struct dpmgr_iommu_target {
 	struct dpmgr_map_target *target;
 	struct iommu_domain *domain;
 	struct list_head node;
+	struct rcu_head rcu;
 	struct list_head devices;
 	bool is_leaving;
 };
@@ -164,13 +167,13 @@ static const struct dpmgr_map_target_ops iommu_ops = {
 	.unmap = iommu_target_unmap,
 };
 
-/* Is it the domain of one of our targets? Context: process. */
-bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain)
+/* Is it the domain of one of our targets? Context: any. */
+bool dpmgr_iommu_target_uses(const struct dpmgr_map *map, const struct iommu_domain *domain)
 {
 	const struct dpmgr_iommu_target *iommu;
 
-	guard(mutex)(&map->lock);
-	list_for_each_entry(iommu, &map->iommu_targets, node)
+	guard(rcu)();
+	list_for_each_entry_rcu(iommu, &map->iommu_targets, node)
 		if (iommu->domain == domain)
 			return true;
 	return false;
@@ -316,7 +319,7 @@ static int start(struct dpmgr *mgr, struct dpmgr_iommu_target *iommu)
 	if (IS_ERR(iommu->target))
 		return PTR_ERR(iommu->target);
 	guard(mutex)(&iommu->map->lock);
-	list_add_tail(&iommu->node, &iommu->map->iommu_targets);
+	list_add_tail_rcu(&iommu->node, &iommu->map->iommu_targets);
 	return 0;
 }
 
@@ -327,7 +330,7 @@ static void stop(struct dpmgr_iommu_target *iommu)
 	LIST_HEAD(devices);
 
 	scoped_guard(mutex, &iommu->map->lock) {
-		list_del_init(&iommu->node);
+		list_del_rcu(&iommu->node);
 		list_for_each_entry_safe(attached, next, &iommu->devices, node) {
 			detach(iommu, attached);
 			list_add_tail(&attached->node, &devices);
@@ -338,7 +341,7 @@ static void stop(struct dpmgr_iommu_target *iommu)
 	iommu_domain_free(iommu->domain);
 	list_for_each_entry_safe(attached, next, &devices, node)
 		release(attached);
-	kfree(iommu);
+	kfree_rcu(iommu, rcu);
 }
 
 /**
