@@ -4,6 +4,7 @@ is only for them: guest/dpmgr_edu.c. The host looks on, at the file that is the
 guest's memory."""
 
 import base64
+import os
 import re
 
 import steps
@@ -13,6 +14,9 @@ from steps import PAGE, SMALL, pages_of
 
 # By default the device has 28 address bits.
 EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
+# On a busy host, a kernel may find that its timer doesn't work, and blame remapped
+# interrupts for it.
+IOMMU = ["-device", "intel-iommu,intremap=off"]
 SYSFS = "/sys/bus/pci/drivers/dpmgr_edu/0*"
 
 HALF = PAGE // 2
@@ -136,8 +140,8 @@ def iommu_domain(guest):
 
 @scenario
 def iommu(test):
-    devices = ["-device", "intel-iommu", *EDU]
-    append = steps.memmap(SMALL) + " intel_iommu=on"
+    devices = [*IOMMU, *EDU]
+    append = steps.memmap(SMALL) + " intel_iommu=on no_timer_check"
     with test.boot(append, devices=devices) as guest:
         with test.case("a device behind a translating IOMMU is refused, and the log "
                        "names the domain"):
@@ -157,6 +161,7 @@ def iommu(test):
                        f"page {pfn:#x} has the DMA address {dma_addr:#x}")
                 guest.run("rmmod dpmgr_edu")
         guest.power_off()
+    iommu_target(test, devices, append)
 
 
 # ---- streams -------------------------------------------------------------
@@ -274,4 +279,244 @@ def stream(test):
                       "the log")
             guest.run("rmmod dpmgr_stream")
             guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
+
+
+# ---- attached to an IOMMU target -----------------------------------------
+
+SECOND = bytes(b ^ 0x5a for b in PATTERN)
+
+
+def faults(guest):
+    """How often an IOMMU has said that it has blocked something."""
+    lines = re.findall(r"^ *\d+:((?: +\d+)+) .*dmar", guest.run("cat /proc/interrupts"), re.M)
+    expect(lines, "no IOMMU has an interrupt")
+    return sum(int(count) for line in lines for count in line.split())
+
+
+def dma(guest, what, address, faulting=False):
+    """One transfer between ADDRESS and edu's buffer, which faults once or not at all."""
+    before = faults(guest)
+    guest.run(f"echo {what} {address:#x} | tee {SYSFS}/dma")
+    new = faults(guest) - before
+    expect(new == int(faulting), f"{what} {address:#x}: {new} faults")
+
+
+def extra_in_guest(guest):
+    """The driver's page that is in no pool, as the CPU finds it."""
+    return base64.b64decode(guest.run(f"base64 {SYSFS}/extra"))
+
+
+def row(guest, table, name):
+    """The line of a table in debugfs whose last column is NAME, by column."""
+    header, *lines = guest.run(f"cat {steps.DEBUGFS}/{table}").splitlines()
+    for line in lines:
+        found = line.split(None, len(header.split()) - 1)
+        if found[-1] == name:
+            return dict(zip(header.split(), found))
+    expect(False, f"{table} has no line of {name}")
+    return None
+
+
+def load_target(guest, parameters=""):
+    """Load the driver, with a target; return its page's DMA address and page number, and
+    the address of the page that is in no pool."""
+    guest.dmesg()
+    guest.run("modprobe dpmgr_edu target=1 " + parameters)
+    log = guest.dmesg()
+    found = re.search(r"^dpmgr_edu .*: dma_addr (0x[0-9a-f]+), pfn (0x[0-9a-f]+): ok$",
+                      log, re.M)
+    extra = re.search(r"^dpmgr_edu .*: extra page at (0x[0-9a-f]+)$", log, re.M)
+    expect(found and extra, "the edu driver did not say that DMA works:\n" + log)
+    return int(found[1], 16), int(found[2], 16), int(extra[1], 16)
+
+
+def target_name(guest):
+    return "iommu " + guest.run(f"basename {SYSFS}").strip()
+
+
+def iommu_target(test, devices, append):
+    """What a device that is attached to a target can reach."""
+    with test.boot(append, devices=devices) as guest:
+        guest.run(steps.load_command(SMALL))
+        with test.case("attached to a target, a device's DMA in either pool works, and "
+                       "doesn't fault"):
+            for parameters in ("private=1 persistent=1", ""):
+                before = faults(guest)
+                dma_addr, pfn, extra = load_target(guest, parameters)
+                expect(dma_addr == pfn * PAGE,
+                       f"page {pfn:#x} has the DMA address {dma_addr:#x}")
+                expect(faults(guest) == before, "there were faults")
+                if parameters:
+                    guest.run("rmmod dpmgr_edu")
+        with test.case("debugfs has the pools' regions, and what the target has of them"):
+            for pool in ("shared", "private"):
+                line = row(guest, "regions", pool)
+                expect(line["state"] == "active" and line["memory"] == "ram", f"{line}")
+            line = row(guest, "targets", target_name(guest))
+            expect(int(line["mappings"]) == 2 and int(line["bytes"]) == 64 << 20, f"{line}")
+        with test.case("its DMA anywhere else faults, and changes nothing"):
+            empty = bytes([0xee]) * PAGE
+            dma(guest, "load", dma_addr)
+            dma(guest, "store", extra, faulting=True)
+            expect(extra_in_guest(guest) == empty, "the page has changed")
+            # Just before a pool, and where there is no memory at all.
+            for address in (0x22000000 - PAGE, 0x26000000, 0x8000000000 - PAGE):
+                dma(guest, "store", address, faulting=True)
+            page = page_in_guest(guest)
+            dma(guest, "load", extra, faulting=True)
+            dma(guest, "store", dma_addr + HALF)
+            expect(page_in_guest(guest)[HALF:] == bytes(HALF) != page[HALF:],
+                   "the device has read something")
+        with test.case("a region that appears it reaches at once"):
+            guest.run(f"echo 1 | tee {SYSFS}/extra_mapped")
+            dma(guest, "load", dma_addr)
+            dma(guest, "store", extra)
+            expect(extra_in_guest(guest) == PATTERN + empty[HALF:], "the DMA did not arrive")
+            expect(int(row(guest, "targets", target_name(guest))["mappings"]) == 3,
+                   "the target has something else")
+        with test.case("one that goes away is unreachable at the next DMA"):
+            guest.run(f"echo 0 | tee {SYSFS}/extra_mapped")
+            dma(guest, "store", extra + HALF, faulting=True)
+            expect(extra_in_guest(guest) == PATTERN + empty[HALF:], "the page has changed")
+        with test.case("and it would not be without a flush: so this test can fail"):
+            guest.run(f"echo 1 | tee {SYSFS}/extra_mapped")
+            dma(guest, "store", extra)
+            guest.run(f"echo 1 | tee {SYSFS}/extra_unflushed")
+            dma(guest, "store", extra + HALF)
+            expect(extra_in_guest(guest) == 2 * PATTERN, "the DMA did not arrive")
+        with test.case("even what has gone from the domain by other hands is flushed when its "
+                       "region goes"):
+            guest.run(f"echo 0 | tee {SYSFS}/extra_mapped")
+            dma(guest, "store", extra, faulting=True)
+        with test.case("RAM where the IOMMU reserves addresses is refused, and so are locked "
+                       "pages"):
+            guest.dmesg()
+            expect(guest.try_run(f"echo 1 | tee {SYSFS}/map_window")[0], "it is not refused")
+            expect_in(r'^dma_pool_mgr: target "iommu .*": 0xfee00000-0xfee00fff can\'t be '
+                      r"mapped \(-ERANGE\)$", guest.dmesg(), "the log")
+            guest.run("rmmod dpmgr_edu")
+            guest.dmesg()
+            guest.run("modprobe dpmgr_edu target=1 private=1")
+            expect_in("refused: the device's IOMMU target has the pools, and no locked pages"
+                      r".*\(-EOPNOTSUPP\)$", guest.dmesg(), "the log")
+            guest.run("rmmod dpmgr_edu")
+        with test.case("a device that has left is where it was before, and can come back"):
+            expect(guest.run(f"sed 1d {steps.DEBUGFS}/targets") == "", "a target is left")
+            load_target(guest)
+            guest.run("rmmod dpmgr_edu")
+            guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
+
+
+@scenario
+def iommu_groups(test):
+    # Two by themselves, and two behind a bridge that hides which of them it is.
+    edu = EDU[1]
+    devices = [*IOMMU, "-device", edu, "-device", edu,
+               "-device", "pcie-pci-bridge,id=bridge",
+               "-device", edu + ",bus=bridge,addr=1", "-device", edu + ",bus=bridge,addr=2"]
+    with test.boot(steps.memmap(SMALL) + " intel_iommu=on no_timer_check",
+                   devices=devices) as guest:
+        guest.run(steps.load_command(SMALL))
+        with test.case("devices of three groups use one domain, and the DMA of each works"):
+            before = faults(guest)
+            guest.dmesg()
+            guest.run("modprobe dpmgr_edu target=1 share=1 client=")
+            log = guest.dmesg()
+            found = re.findall(r"^dpmgr_edu (\S+): dma_addr 0x[0-9a-f]+, .*: ok$", log, re.M)
+            expect(len(set(found)) == 4, "not all say that their DMA works:\n" + log)
+            expect(faults(guest) == before, "there were faults")
+            groups = {guest.run(f"readlink /sys/bus/pci/devices/{name}/iommu_group").strip()
+                      for name in found}
+            expect(len(groups) == 3, f"the groups are {groups}")
+            expect(len(guest.run(f"cat {steps.DEBUGFS}/targets").splitlines()) == 2,
+                   "there is not one target")
+            guest.run("rmmod dpmgr_edu")
+            expect(len(guest.run(f"cat {steps.DEBUGFS}/targets").splitlines()) == 1,
+                   "a target is left")
+        with test.case("a device whose group another target has is refused, and the log says "
+                       "why; the others get targets of their own"):
+            guest.dmesg()
+            guest.run("modprobe dpmgr_edu target=1 client=")
+            log = guest.dmesg()
+            refused = re.findall(r"^dpmgr_edu (\S+): dma_pool_mgr: can't be attached to an IOMMU "
+                                 r"target: .*another in its group \(-EPERM\)$", log, re.M)
+            expect(len(refused) == 1 and refused[0] in found, "not one is refused:\n" + log)
+            expect(len(guest.run(f"cat {steps.DEBUGFS}/targets").splitlines()) == 4,
+                   "there are not three targets")
+            guest.run("rmmod dpmgr_edu")
+        guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
+
+
+BAR = "/sys/bus/pci/drivers/dpmgr_bar/0*"
+
+
+@scenario
+def p2p(test):
+    shared = os.path.join(test.folder, "bar")
+    with open(shared, "wb") as bar:
+        bar.truncate(1 << 20)
+    devices = [*IOMMU, *EDU,
+               "-object", f"memory-backend-file,id=bar,share=on,size=1M,mem-path={shared}",
+               "-device", "ivshmem-plain,memdev=bar"]
+
+    def bar_page(number):
+        return page_in_file(shared, number)
+
+    ram = test.ram()
+    with test.boot(steps.memmap(SMALL) + " intel_iommu=on no_timer_check", ram=ram, devices=devices) as guest:
+        guest.run(steps.load_command(SMALL))
+        dma_addr, pfn, _ = load_target(guest)
+        guest.run("modprobe dpmgr_bar")
+        base = int(guest.run(f"sed -n 3p {BAR}/resource").split()[0], 16)
+        name = guest.run(f"basename {BAR}").strip() + " BAR 2"
+        with test.case("before its driver shows it, another device's BAR is out of reach"):
+            dma(guest, "load", dma_addr)
+            dma(guest, "store", base, faulting=True)
+            expect(bar_page(0) == bytes(PAGE), "it has changed")
+            expect(row(guest, "regions", name)["state"] == "disabled", "its region is enabled")
+        with test.case("shown live, the device's DMA into it arrives: so the host says"):
+            guest.run(f"echo 1 | tee {BAR}/mapped")
+            dma(guest, "store", base + PAGE)
+            expect(bar_page(1) == PATTERN + bytes(HALF), "the host finds something else")
+            line = row(guest, "regions", name)
+            expect(line["state"] == "active" and line["memory"] == "device", f"{line}")
+            line = row(guest, "targets", target_name(guest))
+            expect(int(line["mappings"]) == 3 and int(line["bytes"]) == 65 << 20, f"{line}")
+        with test.case("and its DMA out of it, what the host has written there"):
+            with open(shared, "r+b") as bar:
+                bar.seek(2 * PAGE)
+                bar.write(SECOND)
+            dma(guest, "load", base + 2 * PAGE)
+            dma(guest, "store", dma_addr + HALF)
+            expect(page_in_file(ram, pfn) == PATTERN + SECOND, "the host finds something else")
+        with test.case("disabled, it is out of reach at the next DMA, and nothing else is"):
+            guest.run(f"echo 0 | tee {BAR}/mapped")
+            dma(guest, "store", base + 2 * PAGE + HALF, faulting=True)
+            dma(guest, "store", base + PAGE + HALF, faulting=True)
+            expect(bar_page(1) == PATTERN + bytes(HALF), "it has changed")
+            expect(bar_page(2) == SECOND + bytes(HALF), "it has changed")
+            before = faults(guest)
+            guest.run(f"echo 1 | tee {SYSFS}/copy")
+            expect(faults(guest) == before, "there were faults")
+            expect(page_in_guest(guest) == 2 * PATTERN, "the pool is out of reach")
+        with test.case("a target that registers later gets it in the replay"):
+            guest.run(f"echo 1 | tee {BAR}/mapped")
+            guest.run("rmmod dpmgr_edu")
+            dma_addr, pfn, _ = load_target(guest)
+            dma(guest, "load", dma_addr)
+            dma(guest, "store", base + 3 * PAGE)
+            expect(bar_page(3) == PATTERN + bytes(HALF), "the host finds something else")
+        with test.case("a driver that leaves it enabled is told off, and it is disabled"):
+            guest.dmesg()
+            guest.run("rmmod dpmgr_bar")
+            expect_in("^dpmgr_bar .*: dma_pool_mgr: the driver has left a BAR mapped",
+                      guest.dmesg(), "the log")
+            dma(guest, "store", base, faulting=True)
+            expect(bar_page(0) == bytes(PAGE), "it has changed")
+            expect(name not in guest.run(f"cat {steps.DEBUGFS}/regions"), "the region is left")
+        guest.run("rmmod dpmgr_edu")
+        guest.run("rmmod dma_pool_mgr")
         guest.power_off()

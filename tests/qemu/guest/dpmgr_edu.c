@@ -7,8 +7,15 @@
  * buffer, and back. The page stays until the driver goes, so that the host can look
  * at it and change it. In sysfs, at the PCI device:
  *
- *	page	the page, as the CPU finds it
- *	copy	write anything, and the device copies once more
+ *	page		the page, as the CPU finds it
+ *	copy		write anything, and the device copies once more
+ *	dma		write "load ADDRESS" or "store ADDRESS": half a page to or from
+ *			the device's buffer
+ *	extra		a page of the kernel's, which is in no pool
+ *	extra_mapped	write 1 or 0: whether it is a region of the manager's
+ *	extra_unflushed	write anything: it is taken from the device's IOMMU domain, and
+ *			the IOMMU isn't told; for a test of tests
+ *	map_window	write anything: a region where the IOMMU reserves addresses
  *
  * Locking: copy_lock, around what the device does.
  */
@@ -18,8 +25,11 @@
 #include <linux/dma-mapping.h>
 #include <linux/dma_pool_mgr.h>
 #include <linux/err.h>
+#include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/iommu.h>
 #include <linux/iopoll.h>
+#include <linux/kstrtox.h>
 #include <linux/lockdep.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -47,7 +57,7 @@
 
 static char *client = "edu";
 module_param(client, charp, 0444);
-MODULE_PARM_DESC(client, "Name of the client (default: edu)");
+MODULE_PARM_DESC(client, "Name of the client (default: edu); empty for the device's");
 
 static bool private;
 module_param(private, bool, 0444);
@@ -57,13 +67,32 @@ static bool persistent;
 module_param(persistent, bool, 0444);
 MODULE_PARM_DESC(persistent, "The client is persistent (default: no)");
 
+static bool target;
+module_param(target, bool, 0444);
+MODULE_PARM_DESC(target, "The device is attached to an IOMMU target (default: no)");
+
+static bool share;
+module_param(share, bool, 0444);
+MODULE_PARM_DESC(share, "All devices are attached to one target (default: no)");
+
 static uint mask_bits = 64;
 module_param(mask_bits, uint, 0444);
 MODULE_PARM_DESC(mask_bits, "Address bits that the driver says the device has (default: 64)");
 
+/* What the extra page is full of. */
+#define EXTRA_BYTE	0xee
+
+/* Where x86 has its message-signalled interrupts. */
+#define MSI_WINDOW	0xfee00000
+
+/* With share: the first device's, which is the last to leave. */
+static struct dpmgr_iommu_target *shared_target;
+
 struct edu {
 	void __iomem *regs;
 	struct dpmgr_buf *buf;
+	void *extra;
+	struct dpmgr_map_region *region;	/* of extra */
 	struct mutex copy_lock;		/* one transfer at a time */
 };
 
@@ -115,13 +144,125 @@ static ssize_t page_read(struct file *file, struct kobject *kobj,
 }
 static BIN_ATTR_RO(page, SZ_4K);
 
+static ssize_t dma_store(struct device *dev, struct device_attribute *attr,
+			 const char *text, size_t count)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	char what[8];
+	u64 address;
+	int ret;
+
+	if (sscanf(text, "%7s %llx", what, &address) != 2)
+		return -EINVAL;
+	guard(mutex)(&edu->copy_lock);
+	if (!strcmp(what, "load"))
+		ret = transfer(edu, address, EDU_BUFFER, 0);
+	else
+		ret = transfer(edu, EDU_BUFFER, address, EDU_DMA_TO_MEMORY);
+	return ret ?: count;
+}
+static DEVICE_ATTR_WO(dma);
+
+static ssize_t extra_read(struct file *file, struct kobject *kobj,
+			  struct bin_attribute *attr, char *out, loff_t offset,
+			  size_t count)
+{
+	struct edu *edu = dev_get_drvdata(kobj_to_dev(kobj));
+
+	memcpy(out, edu->extra + offset, count);
+	return count;
+}
+static BIN_ATTR_RO(extra, SZ_4K);
+
+static ssize_t extra_mapped_store(struct device *dev, struct device_attribute *attr,
+				  const char *text, size_t count)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	bool mapped;
+	int ret;
+
+	ret = kstrtobool(text, &mapped);
+	if (ret)
+		return ret;
+	ret = mapped ? dpmgr_map_region_enable(edu->region, DPMGR_MAP_WRITABLE) :
+		       dpmgr_map_region_disable(edu->region);
+	return ret ?: count;
+}
+static DEVICE_ATTR_WO(extra_mapped);
+
+static ssize_t extra_unflushed_store(struct device *dev, struct device_attribute *attr,
+				     const char *text, size_t count)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	struct iommu_iotlb_gather gather;
+	size_t unmapped;
+
+	iommu_iotlb_gather_init(&gather);
+	unmapped = iommu_unmap_fast(iommu_get_domain_for_dev(dev),
+				    virt_to_phys(edu->extra), PAGE_SIZE, &gather);
+	return unmapped == PAGE_SIZE ? count : -EIO;
+}
+static DEVICE_ATTR_WO(extra_unflushed);
+
+static struct dpmgr_map_region *make_region(struct dpmgr *mgr, u64 start, void *vaddr)
+{
+	const struct dpmgr_map_region_params params = {
+		.size = sizeof(params),
+		.name = "extra",
+		.start = start,
+		.length = PAGE_SIZE,
+		.memory = DPMGR_MAP_RAM,
+	};
+	const struct dpmgr_map_sub_params sub = {
+		.size = sizeof(sub),
+		.length = PAGE_SIZE,
+		.phys = start,
+		.vaddr = vaddr,
+		.access = DPMGR_MAP_WRITABLE,
+	};
+	struct dpmgr_map_region *region = dpmgr_map_region_create(mgr, &params);
+	int ret;
+
+	if (IS_ERR(region))
+		return region;
+	ret = dpmgr_map_add(region, &sub);
+	if (!ret)
+		return region;
+	dpmgr_map_region_destroy(region);
+	return ERR_PTR(ret);
+}
+
+static ssize_t map_window_store(struct device *dev, struct device_attribute *attr,
+				const char *text, size_t count)
+{
+	struct dpmgr *mgr = dpmgr_default_get();
+	struct dpmgr_map_region *region;
+	int ret;
+
+	if (IS_ERR(mgr))
+		return PTR_ERR(mgr);
+	region = make_region(mgr, MSI_WINDOW, NULL);
+	dpmgr_put(mgr);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	ret = dpmgr_map_region_enable(region, DPMGR_MAP_WRITABLE);
+	dpmgr_map_region_destroy(region);
+	return ret ?: count;
+}
+static DEVICE_ATTR_WO(map_window);
+
 static struct attribute *edu_attrs[] = {
 	&dev_attr_copy.attr,
+	&dev_attr_dma.attr,
+	&dev_attr_extra_mapped.attr,
+	&dev_attr_extra_unflushed.attr,
+	&dev_attr_map_window.attr,
 	NULL
 };
 
 static struct bin_attribute *edu_bin_attrs[] = {
 	&bin_attr_page,
+	&bin_attr_extra,
 	NULL
 };
 
@@ -152,18 +293,77 @@ static int check_copy(struct device *dev, struct edu *edu)
 	return 0;
 }
 
+static void destroy_region(void *region)
+{
+	dpmgr_map_region_destroy(region);
+}
+
+static void detach_target(void *dev)
+{
+	dpmgr_iommu_target_detach(shared_target, dev);
+}
+
+static void forget_target(void *unused)
+{
+	shared_target = NULL;
+}
+
+static int join_target(struct device *dev)
+{
+	int ret = dpmgr_iommu_target_attach(shared_target, dev);
+
+	return ret ?: devm_add_action_or_reset(dev, detach_target, dev);
+}
+
+static int attach_target(struct device *dev, struct edu *edu, struct dpmgr *mgr)
+{
+	struct dpmgr_iommu_target *iommu;
+	phys_addr_t extra;
+	int ret;
+
+	if (!target)
+		return 0;
+	if (shared_target)
+		return join_target(dev);
+	iommu = devm_dpmgr_iommu_target_create(mgr, dev);
+	if (IS_ERR(iommu))
+		return PTR_ERR(iommu);
+	if (share) {
+		shared_target = iommu;
+		ret = devm_add_action_or_reset(dev, forget_target, NULL);
+		if (ret)
+			return ret;
+	}
+	edu->extra = (void *)devm_get_free_pages(dev, GFP_KERNEL, 0);
+	if (!edu->extra)
+		return -ENOMEM;
+	memset(edu->extra, EXTRA_BYTE, PAGE_SIZE);
+	extra = virt_to_phys(edu->extra);
+	edu->region = make_region(mgr, extra, edu->extra);
+	if (IS_ERR(edu->region))
+		return PTR_ERR(edu->region);
+	dev_info(dev, "extra page at %pap\n", &extra);
+	return devm_add_action_or_reset(dev, destroy_region, edu->region);
+}
+
 static int take_page(struct device *dev, struct edu *edu)
 {
 	const struct dpmgr_client_params params = {
 		DPMGR_CLIENT_PARAMS_INIT,
-		.name = client,
+		.name = *client ? client : dev_name(dev),
 		.visibility = private ? DPMGR_PRIVATE : DPMGR_SHARED,
 		.persistent = persistent,
 	};
 	struct dpmgr_client *owner;
 	struct dpmgr *mgr;
+	int ret;
 
 	mgr = dpmgr_default_get();
+	ret = attach_target(dev, edu, mgr);
+	if (ret) {
+		dpmgr_put(mgr);
+		return ret;
+	}
 	owner = devm_dpmgr_client_create(mgr, dev, &params);
 	dpmgr_put(mgr);
 	if (IS_ERR(owner))
@@ -232,6 +432,8 @@ static struct pci_driver edu_driver = {
 	.probe = edu_probe,
 	.remove = edu_remove,
 	.dev_groups = edu_groups,
+	/* It asks the DMA API for nothing, and may claim its group for a target. */
+	.driver_managed_dma = true,
 };
 module_pci_driver(edu_driver);
 
