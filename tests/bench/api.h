@@ -24,6 +24,9 @@ void bench_guard(struct device *dev);
 /* Saving runs, restoring them and retrieving their buffers. */
 void bench_servicing(struct device *dev);
 
+/* Changes of the region map. */
+void bench_regions(struct device *dev);
+
 /* Direct streams beside dma_map_single(), in stream.c. */
 void bench_stream(struct device *dev);
 

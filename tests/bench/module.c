@@ -24,7 +24,7 @@
 
 static char *run;
 module_param(run, charp, 0444);
-MODULE_PARM_DESC(run, "which benchmarks, separated by commas: flat, replace, curve, worst, scale, api, buffers, guard, servicing, stream, bounce, fill, cpus");
+MODULE_PARM_DESC(run, "which benchmarks, separated by commas: flat, replace, curve, worst, scale, api, buffers, guard, servicing, regions, stream, bounce, fill, cpus");
 
 unsigned int bench_live[8] = { 100, 10000, 1000000 };
 unsigned int bench_nr_live = 3;
@@ -124,6 +124,7 @@ static const struct {
 	{ "buffers", bench_buffers },
 	{ "guard", bench_guard },
 	{ "servicing", bench_servicing },
+	{ "regions", bench_regions },
 	{ "stream", bench_stream },
 	{ "bounce", bench_bounce },
 	{ "fill", run_fill },

@@ -79,7 +79,8 @@ def measurements(rows, bench, **wanted):
         if "subject" not in row:
             continue
         key = tuple((name, row[name]) for name in
-                    ("fronts", "shape", "live", "pages", "direction", "bytes") if name in row)
+                    ("fronts", "shape", "live", "pages", "direction", "bytes", "subs")
+                    if name in row)
         grouped.setdefault(key, []).append(row)
     return [Measurement(rows) for rows in grouped.values()]
 
@@ -231,6 +232,21 @@ def judge_servicing(table, rows):
                       "ms", f"{row['empty_ns'] / 1e6:.2f}")
 
 
+def judge_regions(table, rows):
+    """What one change of the region map takes, by how much there is that stays."""
+    found = {at.what["subs"]: at for at in measurements(rows, "regions")}
+    few, some, many = (found.get(subs) for subs in (10, 1000, 100000))
+    for name, what in (("add_remove", "a sub-mapping added and removed"),
+                       ("disable_enable", "a region of one disabled and enabled"),
+                       ("overlay", "a region of one hidden and shown again")):
+        for subs, at in ((10, few), (1000, some), (100000, many)):
+            if at:
+                table.say("regions", f"UML: {what}, 4 targets, {subs:,} sub-mappings present, "
+                          "ns", f"{at[name]:,.0f}")
+        table.most("regions", f"UML: {what}, with 100,000 present beside 10",
+                   many[name] / few[name] if few and many else None, 4)
+
+
 def judge_direct(table, machine, rows, void):
     """A page that is mapped where it is, beside dma_map_single()."""
     found = measurements(rows, "direct", pages=1)
@@ -301,6 +317,7 @@ def judge_uml(table, data):
     judge_whole(table, "UML", rows)
     judge_hypercalls(table, rows)
     judge_servicing(table, rows)
+    judge_regions(table, rows)
     judge_scale(table, "UML", rows)
 
 
