@@ -61,9 +61,13 @@ struct saved {
 	u64 acq;
 	u64 admin_pfn;
 	struct dnvme_identity identity;
-	u32 reserved2;
 	struct saved_queue queues[];
 };
+
+static_assert(sizeof(struct saved_queue) == 48);
+static_assert(sizeof(struct dnvme_carried) == 24);
+static_assert(offsetof(struct saved, identity) == 56);
+static_assert(offsetof(struct saved, queues) == 1400);
 
 static size_t saved_len(const struct saved *saved)
 {
@@ -128,14 +132,18 @@ static void describe_commands(struct dnvme_ctrl *ctrl, struct dnvme_carried *car
 			struct request *rq = blk_mq_tag_to_rq(ctrl->set.tags[id - 1], tag);
 			const struct nvme_rw_command *cmd = blk_mq_rq_to_pdu(rq);
 
-			*carried++ = (struct dnvme_carried){
+			*carried = (struct dnvme_carried){
 				.queue = id,
 				.id = tag,
 				.opcode = cmd->opcode,
 				.nsid = le32_to_cpu(cmd->nsid),
-				.slba = le64_to_cpu(cmd->slba),
-				.nr_blocks = le16_to_cpu(cmd->length) + 1,
 			};
+			/* Others have something else there. */
+			if (cmd->opcode == nvme_cmd_read || cmd->opcode == nvme_cmd_write) {
+				carried->slba = le64_to_cpu(cmd->slba);
+				carried->nr_blocks = le16_to_cpu(cmd->length) + 1;
+			}
+			carried++;
 		}
 	}
 }

@@ -112,10 +112,10 @@ class Bench:
         self.qmp("qom-set", path=f"/machine/peripheral/{name}",
                  property="smart_critical_warning", value=bits)
 
-    def throttle(self, namespace, iops):
-        """Let the namespace serve so many requests a second; 0: as many as it can."""
+    def throttle(self, namespace, bps):
+        """Let the namespace serve so many bytes a second; 0: as many as it can."""
         self.qmp("block_set_io_throttle", id=f"/machine/peripheral/{namespace}",
-                 bps=0, bps_rd=0, bps_wr=0, iops=iops, iops_rd=0, iops_wr=0)
+                 bps=bps, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
 
     # ---- the witness -----------------------------------------------------
 
