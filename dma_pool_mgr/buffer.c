@@ -92,8 +92,8 @@ void dpmgr_drain(struct dpmgr *mgr)
 	struct dpmgr_buf *buf, *next;
 	struct llist_node *freed;
 
-	dpmgr_streams_drain(mgr);
 	guard(mutex)(&mgr->drain_lock);
+	dpmgr_streams_drain(mgr);
 	freed = llist_reverse_order(llist_del_all(&mgr->draining));
 	llist_for_each_entry_safe(buf, next, freed, draining) {
 		if (!buf->client->frozen) {
@@ -133,8 +133,6 @@ void dpmgr_refill_stocks(struct dpmgr *mgr, gfp_t gfp)
 		dpmgr_stock_refill(&mgr->handles, gfp);
 	if (dpmgr_stock_is_low(&mgr->tags))
 		dpmgr_stock_refill(&mgr->tags, gfp);
-	if (dpmgr_stock_is_low(&mgr->streams.idle))
-		dpmgr_stock_refill(&mgr->streams.idle, gfp);
 }
 
 void dpmgr_drain_work(struct work_struct *work)
@@ -144,6 +142,8 @@ void dpmgr_drain_work(struct work_struct *work)
 	dpmgr_drain(mgr);
 	dpmgr_clients_prune(mgr);
 	dpmgr_refill_stocks(mgr, GFP_KERNEL);
+	if (dpmgr_stock_is_low(&mgr->streams.idle))
+		dpmgr_stock_refill(&mgr->streams.idle, GFP_KERNEL);
 }
 
 /* A DRAINING buffer that nobody refers to. Context: any but NMI. */
@@ -438,6 +438,8 @@ static struct dpmgr_buf *alloc_atomic(struct dpmgr_client *client,
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_buf *buf = try_alloc(client, args);
 
+	if (buf == ERR_PTR(-EAGAIN) && dpmgr_streams_flush(mgr))
+		buf = try_alloc(client, args);
 	if (dpmgr_stock_is_low(&mgr->handles) || dpmgr_stock_is_low(&mgr->tags))
 		queue_work(system_unbound_wq, &mgr->drain_work);
 	return buf == ERR_PTR(-EAGAIN) ? ERR_PTR(-ENOMEM) : buf;

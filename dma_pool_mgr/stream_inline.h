@@ -46,10 +46,12 @@ static __always_inline struct dpmgr_stream *enter(struct dpmgr *mgr,
 			break;
 		}
 		raw_spin_unlock_irqrestore(&home->lock, flags);
-		if (gfpflags_allow_blocking(gfp))
-			dpmgr_refill_stocks(mgr, gfp & ~__GFP_ZERO);
-		else if (dpmgr_stock_is_low(&mgr->streams.idle))
-			queue_work(system_unbound_wq, &mgr->drain_work);
+		if (dpmgr_stock_is_low(&mgr->streams.idle)) {
+			if (gfpflags_allow_blocking(gfp))
+				dpmgr_stock_refill(&mgr->streams.idle, gfp & ~__GFP_ZERO);
+			else
+				queue_work(system_unbound_wq, &mgr->drain_work);
+		}
 		stream = dpmgr_stock_get(&mgr->streams.idle);
 		if (!stream)
 			return NULL;
