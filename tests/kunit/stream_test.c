@@ -591,9 +591,11 @@ static void a_buffer_gets_the_pages_that_streams_have_in_stock(struct kunit *tes
 {
 	struct fixture *f = test->priv;
 	struct dpmgr_client_params params = fixture_params("shared");
+	static const gfp_t gfps[] = { GFP_KERNEL, GFP_ATOMIC };
 	struct dpmgr_client *client, *shared;
 	struct dpmgr_stream *stream;
 	struct dpmgr_buf *buf;
+	unsigned int i;
 	u8 *bytes = memory(test, PAGE_SIZE);
 
 	client = load(test, &bouncing[0]);
@@ -601,12 +603,58 @@ static void a_buffer_gets_the_pages_that_streams_have_in_stock(struct kunit *tes
 	params.persistent = false;
 	shared = dpmgr_client_create(f->mgr, f->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, shared);
-	stream = map(test, client, bytes, 1, DMA_TO_DEVICE);
-	dpmgr_stream_free(stream);
-	buf = dpmgr_alloc(shared, SHARED_SIZE, GFP_KERNEL, "all");
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, buf);
-	dpmgr_free(buf);
+	for (i = 0; i < ARRAY_SIZE(gfps); i++) {
+		stream = map(test, client, bytes, 1, DMA_TO_DEVICE);
+		dpmgr_stream_free(stream);
+		buf = dpmgr_alloc(shared, SHARED_SIZE, gfps[i], "all");
+		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, buf);
+		dpmgr_free(buf);
+		dpmgr_drain(f->mgr);
+	}
 	dpmgr_client_destroy(shared);
+	unload(test, client);
+}
+
+#define BIG_SIZE	SZ_4M
+
+static void free_big_pool(void *data)
+{
+	free_pages_exact(data, BIG_SIZE);
+}
+
+/* A large pool has stocks: the same pages come again, clean, if the device reaches them. */
+static void bounces_come_from_a_stock_of_their_length(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u8 *bytes = memory(test, 4 * PAGE_SIZE);
+	void *pool = alloc_pages_exact(BIG_SIZE, GFP_KERNEL);
+	struct dpmgr_client *client;
+	struct dpmgr_stream *stream;
+	unsigned int i, nr_again = 0;
+	dma_addr_t last = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_big_pool, pool));
+	f->shared.start = virt_to_phys(pool);
+	f->shared.size = BIG_SIZE;
+	client = load(test, &bouncing[0]);
+	for (i = 0; i < 100; i++) {
+		stream = map(test, client, bytes, 3 * PAGE_SIZE, DMA_FROM_DEVICE);
+		nr_again += dpmgr_stream_dma_addr(stream, 0, NULL) == last;
+		last = dpmgr_stream_dma_addr(stream, 0, NULL);
+		KUNIT_EXPECT_TRUE(test, is_all_zero(device(stream, 0), 3 * PAGE_SIZE));
+		memset(device(stream, 0), 0xdd, 3 * PAGE_SIZE);
+		dpmgr_stream_free(stream);
+	}
+	/* It may have moved to another CPU meanwhile. */
+	KUNIT_EXPECT_GT(test, nr_again, 50);
+	f->streaming_mask = last - 1;
+	stream = dpmgr_stream_map(client, bytes, 3 * PAGE_SIZE, DMA_FROM_DEVICE, GFP_KERNEL);
+	if (!IS_ERR(stream))
+		KUNIT_EXPECT_LT(test, dpmgr_stream_dma_addr(stream, 0, NULL), last);
+	else
+		KUNIT_EXPECT_EQ(test, PTR_ERR(stream), -EOPNOTSUPP);
+	dpmgr_stream_free(stream);
 	unload(test, client);
 }
 
@@ -1072,7 +1120,7 @@ static dma_addr_t seen_map(struct device *dev, struct page *page, unsigned long 
 	dma_addr_t dma_addr = SEEN_BASE + seen.used + offset;
 	size_t i;
 
-	if (seen.fail_at && ++seen.nr_maps == seen.fail_at)
+	if (seen.fail_at && ++seen.nr_maps >= seen.fail_at)
 		return DMA_MAPPING_ERROR;
 	seen.nr_maps += !seen.fail_at;
 	for (i = 0; i < nr_pages; i++)
@@ -1496,6 +1544,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_pool_out_of_the_devices_reach_is_no_help),
 	BOUNCING(an_exhausted_pool_is_told_and_nothing_is_half_mapped),
 	KUNIT_CASE(a_buffer_gets_the_pages_that_streams_have_in_stock),
+	KUNIT_CASE(bounces_come_from_a_stock_of_their_length),
 	KUNIT_CASE(a_frozen_client_maps_nothing),
 	BOUNCING(a_freed_stream_is_stale),
 	BOUNCING(destroying_a_client_ends_its_streams),
