@@ -250,17 +250,18 @@ static void each_map_of_device_memory_fails_in_turn(struct kunit *test)
 
 static void what_runs_out_of_memory_changes_nothing(struct kunit *test)
 {
-	struct fixture *f = test->priv;
-	struct dpmgr_map_region *bar = region_new(f, 0, 0, 8, DPMGR_MAP_DEVICE);
 	struct faults faults = { 0, NEVER, true };
-	struct recorder *r = recorder_new(test, &faults);
-	struct dpmgr_map_region *region = NULL;
+	struct dpmgr_map_region *region = NULL, *bar;
+	struct fixture *f = test->priv;
 	unsigned int n, nr_failures = 0;
+	struct recorder *r;
 	bool failed = true;
 	int ret;
 
 	if (!slab_fails())
 		kunit_skip(test, "needs failslab with ignore-gfp-wait=N");
+	r = recorder_new(test, &faults);
+	bar = region_new(f, 0, 0, 8, DPMGR_MAP_DEVICE);
 	KUNIT_EXPECT_EQ(test, 0, region_add(bar, 0, 1));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(bar, RW));
 	for (n = 1; failed && n < 20; n++) {
