@@ -181,6 +181,19 @@ extern int shim_nr_cpus;
 #define kzalloc(size, gfp)	shim_alloc(1, size)
 #define kcalloc(n, size, gfp)	shim_alloc(n, size)
 #define vcalloc(n, size)	shim_alloc(n, size)
+/* What the API's header names, and the core doesn't use. */
+#define __compiletime_error(message)
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+};
+
+enum dma_data_direction {
+	DMA_BIDIRECTIONAL,
+	DMA_TO_DEVICE,
+	DMA_FROM_DEVICE,
+	DMA_NONE,
+};
+
 #define vmalloc_array(n, size)	shim_alloc(n, size)
 #define cond_resched()		do { } while (0)
 #define SZ_1M			0x100000
