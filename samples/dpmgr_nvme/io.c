@@ -316,27 +316,23 @@ static void set_up_rw(struct dnvme_queue *queue, struct request *rq,
 	}
 }
 
+/*
+ * One range, which is 0 in the command: what is merged may be more pieces than the block
+ * layer was told to.
+ */
 static void set_up_discard(struct dnvme_queue *queue, struct request *rq,
 			   const struct dnvme_ns_identity *ns, struct nvme_command *cmd)
 {
-	struct nvme_dsm_range *ranges = queue->lists[rq->tag].ranges;
-	unsigned int nr = 0;
-	struct bio *bio;
+	struct dnvme_lists *lists = &queue->lists[rq->tag];
 
-	__rq_for_each_bio(bio, rq) {
-		u64 slba = bio->bi_iter.bi_sector >> (ns->lba_shift - SECTOR_SHIFT);
-
-		ranges[nr++] = (struct nvme_dsm_range){
-			.nlb = cpu_to_le32(bio->bi_iter.bi_size >> ns->lba_shift),
-			.slba = cpu_to_le64(slba),
-		};
-	}
+	lists->range = (struct nvme_dsm_range){
+		.nlb = cpu_to_le32(blk_rq_bytes(rq) >> ns->lba_shift),
+		.slba = cpu_to_le64(blk_rq_pos(rq) >> (ns->lba_shift - SECTOR_SHIFT)),
+	};
 	cmd->dsm.opcode = nvme_cmd_dsm;
-	cmd->dsm.nr = cpu_to_le32(nr - 1);
 	cmd->dsm.attributes = cpu_to_le32(NVME_DSMGMT_AD);
-	cmd->dsm.dptr.prp1 = cpu_to_le64(queue->lists_dma +
-					 rq->tag * sizeof(*queue->lists) +
-					 offsetof(struct dnvme_lists, ranges));
+	cmd->dsm.dptr.prp1 = cpu_to_le64(queue->lists_dma + rq->tag * sizeof(*lists) +
+					 offsetof(struct dnvme_lists, range));
 }
 
 static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx,
@@ -506,7 +502,6 @@ static int add_disk_of(struct dnvme_ctrl *ctrl, unsigned int i)
 		lim.features |= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA;
 	if (ctrl->has_discard) {
 		lim.max_hw_discard_sectors = UINT_MAX;
-		lim.max_discard_segments = DNVME_RANGES_MAX;
 		lim.discard_granularity = 1 << ns->lba_shift;
 	}
 	disk = blk_mq_alloc_disk(&ctrl->set, &lim, ns);

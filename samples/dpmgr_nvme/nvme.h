@@ -29,19 +29,18 @@
 #define DNVME_DEPTH_MAX		32
 #define DNVME_QUEUES_MAX	64
 #define DNVME_NAMESPACES_MAX	32
-/* Pages of data that a command has. Its list of them lies within a page. */
+/* Pages of data that a command has. */
 #define DNVME_PAGES_MAX		32
-#define DNVME_RANGES_MAX	16
 
 /* There is one admin command at a time, and one request for an event. */
 #define DNVME_ADMIN_ID		0
 #define DNVME_EVENT_ID		1
 
-/* What belongs to one command of an I/O queue besides its data. */
+/* What belongs to one command of an I/O queue besides its data; within a page. */
 struct dnvme_lists {
 	__le64 pages[DNVME_PAGES_MAX];
-	struct nvme_dsm_range ranges[DNVME_RANGES_MAX];
-};
+	struct nvme_dsm_range range;
+} __aligned(512);
 
 /**
  * struct dnvme_queue - a submission queue and its completion queue

@@ -236,6 +236,34 @@ def nvme_carry(test):
         guest.power_off()
 
 
+@scenario
+def nvme_discard(test):
+    one = nvme.Controller(test.folder, "a", ("32M",))
+    # One queue, and few commands in flight: each one's list of pages is used again.
+    guest, _ = boot(test, [one], cpus=1)
+    nr_pages = 45
+    content = os.urandom(2 * nr_pages * steps.PAGE)
+    with guest:
+        load_manager(guest)
+        nvme.load(guest, parameters="depth=4")
+        for scheduler in ("none", "mq-deadline"):
+            with open(one.files[0], "r+b") as image:
+                image.write(content)
+            guest.run(f"echo {scheduler} > /sys/block/dpnvme0n1/queue/scheduler; modprobe "
+                      f"dpmgr_discard disk={DISK} nr={nr_pages} && rmmod dpmgr_discard")
+            with test.case("pages that are discarded all at once are discarded, and no "
+                           f"others: scheduler {scheduler}"):
+                with open(one.files[0], "rb") as image:
+                    found = image.read(len(content))
+                for at in range(0, len(content), 2 * steps.PAGE):
+                    middle, end = at + steps.PAGE, at + 2 * steps.PAGE
+                    expect(not any(found[at:middle]), f"at {at}: not discarded")
+                    expect(found[middle:end] == content[middle:end], f"at {middle}: lost")
+            with test.case(f"lists of pages are not spoilt by that: scheduler {scheduler}"):
+                nvme.fio(guest, f"--filename={DISK} {VERIFIED}")
+        guest.power_off()
+
+
 # Each block has a header that says what it holds: whatever was written last.
 LOADED = ("--size=16M --bs=4k --direct=1 --ioengine=libaio --iodepth=16 "
           "--verify=crc32c --verify_fatal=1 --do_verify=0 --randseed=7")
