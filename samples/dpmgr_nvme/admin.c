@@ -33,12 +33,10 @@ static u32 csts(struct dnvme_ctrl *ctrl)
 	return readl(ctrl->bar + NVME_REG_CSTS);
 }
 
-/* Whether the controller says that it can't go on, or is gone. */
+/* Whether a controller that was started can't go on, was reset, or is gone. */
 bool dnvme_has_failed(struct dnvme_ctrl *ctrl)
 {
-	u32 status = csts(ctrl);
-
-	return status == U32_MAX || (status & NVME_CSTS_CFS);
+	return (csts(ctrl) & (NVME_CSTS_RDY | NVME_CSTS_CFS)) != NVME_CSTS_RDY;
 }
 
 static int wait_ready(struct dnvme_ctrl *ctrl, u32 ready)

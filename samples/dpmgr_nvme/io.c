@@ -24,6 +24,7 @@
 struct dnvme_request {
 	struct nvme_command cmd;
 	u16 status;
+	bool takes_long;
 };
 
 static size_t slot_size(const struct dnvme_ctrl *ctrl)
@@ -367,6 +368,7 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx,
 		return BLK_STS_NOTSUPP;
 	}
 	blk_mq_start_request(rq);
+	request->takes_long = false;
 	set_bit(rq->tag, &queue->in_flight);
 	dnvme_submit(queue, cmd, bd->last);
 	return BLK_STS_OK;
@@ -400,22 +402,25 @@ static void complete_rq(struct request *rq)
 }
 
 /*
- * An interrupt that was lost shows here. This driver aborts nothing: it waits for as
- * long as the controller lives.
+ * An interrupt that was lost shows here. A command that takes long is waited for once
+ * more; then the controller is taken for failed, as is at once one that says so.
  */
 static enum blk_eh_timer_return timeout(struct request *rq)
 {
+	struct dnvme_request *request = blk_mq_rq_to_pdu(rq);
 	struct dnvme_queue *queue = rq->mq_hctx->driver_data;
 	struct dnvme_ctrl *ctrl = queue->ctrl;
 
 	dnvme_reap(queue);
 	if (blk_mq_request_completed(rq))
 		return BLK_EH_DONE;
-	if (dnvme_has_failed(ctrl) && !READ_ONCE(queue->frozen))
+	/* The next kernel waits for it, not we. */
+	if (READ_ONCE(queue->frozen))
+		return BLK_EH_RESET_TIMER;
+	pci_warn(ctrl->pdev, "queue %u: command %u takes long\n", queue->id, rq->tag);
+	if (request->takes_long || dnvme_has_failed(ctrl))
 		schedule_work(&ctrl->fail_work);
-	else
-		pci_warn(ctrl->pdev, "queue %u: command %u takes long\n", queue->id,
-			 rq->tag);
+	request->takes_long = true;
 	return BLK_EH_RESET_TIMER;
 }
 
@@ -446,9 +451,9 @@ void dnvme_fail_work(struct work_struct *work)
 
 	pci_err(ctrl->pdev, "the controller has failed\n");
 	WRITE_ONCE(ctrl->dead, true);
-	/* Until it has stopped it may write to the requests' pages. */
-	if (dnvme_disable(ctrl) && readl(ctrl->bar + NVME_REG_CSTS) != U32_MAX)
-		return;
+	/* What it may write to even then is our pages, and none of the requests'. */
+	if (dnvme_disable(ctrl))
+		pci_err(ctrl->pdev, "can't be stopped; its pages stay out of use\n");
 	dnvme_fail_io(ctrl);
 }
 
@@ -551,6 +556,8 @@ void dnvme_del_disks(struct dnvme_ctrl *ctrl)
 		put_disk(ctrl->disks[i]);
 		ctrl->disks[i] = NULL;
 	}
+	/* No request is left that could ask for it again. */
+	cancel_work_sync(&ctrl->fail_work);
 	if (ctrl->set.tags)
 		blk_mq_free_tag_set(&ctrl->set);
 }

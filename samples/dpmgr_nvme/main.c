@@ -10,7 +10,8 @@
  * Data is copied through pool memory: the pages that the controller is given stay what
  * they are whoever's request it is, so that they can be handed over.
  *
- * There is no error recovery besides failing all I/O of a controller that has failed.
+ * There is no error recovery: a controller that has failed, or leaves a command without
+ * an answer for two of the block layer's timeouts, is stopped, and all I/O fails.
  *
  * Locking: the device's lock makes probe, remove, shutdown, freeze and thaw one at a
  * time.
@@ -200,7 +201,6 @@ static void release(struct dnvme_ctrl *ctrl, bool stays)
 {
 	dnvme_free_irqs(ctrl);
 	cancel_work_sync(&ctrl->event_work);
-	cancel_work_sync(&ctrl->fail_work);
 	destroy_clients(ctrl);
 	iounmap(ctrl->bar);
 	pci_release_mem_regions(ctrl->pdev);
