@@ -197,9 +197,12 @@ static bool is_idle(struct dnvme_ctrl *ctrl)
 {
 	u16 id;
 
-	for (id = 1; id <= ctrl->nr_queues; id++)
-		if (READ_ONCE(ctrl->queues[id].in_flight))
+	for (id = 1; id <= ctrl->nr_queues; id++) {
+		/* Who has seen the last completion may still be busy with it. */
+		guard(spinlock_irqsave)(&ctrl->queues[id].cq_lock);
+		if (ctrl->queues[id].in_flight)
 			return false;
+	}
 	return true;
 }
 
