@@ -300,7 +300,48 @@ static const char *check_registers(struct dnvme_ctrl *ctrl, const struct saved *
 	return NULL;
 }
 
-static const char *check_geometry(const struct saved *saved, size_t len)
+static bool is_sound_queue(const struct saved *saved, u32 i)
+{
+	const struct saved_queue *queue = &saved->queues[i];
+	u64 ids = i ? GENMASK_ULL(saved->depth - 1, 0) : BIT_ULL(DNVME_EVENT_ID);
+
+	return queue->sq_tail < DNVME_ENTRIES && queue->cq_head < DNVME_ENTRIES &&
+	       queue->phase <= 1 && !(queue->in_flight & ~ids);
+}
+
+static bool is_sound_identity(const struct dnvme_identity *identity)
+{
+	u32 i;
+
+	if (identity->nr_namespaces > DNVME_NAMESPACES_MAX)
+		return false;
+	for (i = 0; i < identity->nr_namespaces; i++)
+		if (identity->namespaces[i].lba_shift < SECTOR_SHIFT ||
+		    identity->namespaces[i].lba_shift > PAGE_SHIFT)
+			return false;
+	return true;
+}
+
+/* Each command in flight is told of, and no other. */
+static bool are_sound_carried(const struct saved *saved)
+{
+	const struct dnvme_carried *carried = saved_carried(saved);
+	u32 nr = 0, i;
+
+	for (i = 1; i <= saved->nr_queues; i++)
+		nr += hweight64(saved->queues[i].in_flight);
+	if (nr != saved->nr_carried)
+		return false;
+	for (i = 0; i < nr; i++)
+		if (!carried[i].queue || carried[i].queue > saved->nr_queues ||
+		    carried[i].id >= saved->depth ||
+		    !(saved->queues[carried[i].queue].in_flight & BIT_ULL(carried[i].id)))
+			return false;
+	return true;
+}
+
+/* Nothing in it is an index, or a count, before it was here. */
+static const char *check_numbers(const struct saved *saved, size_t len)
 {
 	u32 i;
 
@@ -313,9 +354,10 @@ static const char *check_geometry(const struct saved *saved, size_t len)
 	    saved_len(saved) != len)
 		return "what was handed over is damaged";
 	for (i = 0; i <= saved->nr_queues; i++)
-		if (saved->queues[i].sq_tail >= DNVME_ENTRIES ||
-		    saved->queues[i].cq_head >= DNVME_ENTRIES || saved->queues[i].phase > 1)
+		if (!is_sound_queue(saved, i))
 			return "what was handed over is damaged";
+	if (!is_sound_identity(&saved->identity) || !are_sound_carried(saved))
+		return "what was handed over is damaged";
 	return NULL;
 }
 
@@ -402,6 +444,10 @@ static const char *adopt(struct dnvme_ctrl *ctrl, const struct saved *saved)
 
 	if (!retrieve_all(ctrl, saved))
 		return "a buffer is missing";
+	/* Where the controller looks: of the other queues it doesn't say. */
+	if (dpmgr_buf_dma_addr(ctrl->queues[0].sq_buf) != saved->asq ||
+	    dpmgr_buf_dma_addr(ctrl->queues[0].cq_buf) != saved->acq)
+		return "what was handed over is damaged";
 	nr = dnvme_alloc_vectors(ctrl, ctrl->nr_queues, ctrl->nr_queues);
 	if (nr < 0 || dnvme_request_irqs(ctrl))
 		return "there are not enough interrupts";
@@ -432,7 +478,7 @@ const char *dnvme_adopt(struct dnvme_ctrl *ctrl, bool was_master)
 						      GFP_KERNEL);
 	if (!saved || dpmgr_client_get_state(ctrl->queues_client, saved, len) != len)
 		return "there is no memory";
-	why = check_geometry(saved, len) ?: check_registers(ctrl, saved);
+	why = check_numbers(saved, len) ?: check_registers(ctrl, saved);
 	if (!why && !was_master)
 		why = "its Bus Master was turned off: something may be lost";
 	if (why)

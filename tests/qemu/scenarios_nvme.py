@@ -438,7 +438,16 @@ def fail_controller(guest, bench, address):
 
 
 # Where things are in what the driver hands over: struct saved, samples/dpmgr_nvme/keep.c.
-VERSION, ASQ, SERIAL, BLOCKS = 0, 32, 56, 120
+VERSION, ASQ, SERIAL, BLOCKS, QUEUES, QUEUE = 0, 32, 56, 120, 1400, 48
+# Bytes of numbers, each of which makes one that can't be when its lowest bit changes.
+NUMBERS = {
+    "number of queues": 15, "depth": 19, "pages of a command": 23,
+    "number of commands": 24, "number of namespaces": 119, "block size": 132,
+    "tail": QUEUES + QUEUE + 41, "head": QUEUES + QUEUE + 43,
+    "identifier in flight, of none": QUEUES + QUEUE + 39,
+    "identifier in flight, untold": QUEUES + QUEUE + 32,
+    "admin command in flight": QUEUES + 32,
+}
 
 
 def misfits(guest, bench, address):
@@ -463,6 +472,10 @@ def misfits(guest, bench, address):
          "it is another controller"),
         ("another capacity", spoil("queues", f"offset={BLOCKS}"),
          "its namespaces are not as they were"),
+        *((f"a wrong number: {what}", spoil("queues", f"offset={offset}"), "damaged")
+          for what, offset in NUMBERS.items()),
+        ("another queue in the admin queue's place",
+         spoil("queues", f"offset={QUEUES} swap_with={QUEUES + QUEUE}"), "damaged"),
         ("a queue is missing", spoil("queues", "tag='\"submission queue 1\"'"),
          "a buffer is missing"),
         ("a data buffer is missing", spoil("data", "tag='\"data 2\"'"),

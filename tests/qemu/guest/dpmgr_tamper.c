@@ -29,6 +29,10 @@ static int offset = -1;
 module_param(offset, int, 0444);
 MODULE_PARM_DESC(offset, "Change this byte of what was handed over");
 
+static int swap_with = -1;
+module_param(swap_with, int, 0444);
+MODULE_PARM_DESC(swap_with, "Exchange the 8 bytes there and those at offset, instead");
+
 static bool drop_state;
 module_param(drop_state, bool, 0444);
 MODULE_PARM_DESC(drop_state, "Nothing was handed over");
@@ -40,19 +44,30 @@ static int free_buffer(struct dpmgr_client *left)
 	return IS_ERR(buf) ? PTR_ERR(buf) : dpmgr_free(buf);
 }
 
+static void swap_words(u8 *one, u8 *other)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(u64); i++)
+		swap(one[i], other[i]);
+}
+
 static int change_state(struct dpmgr_client *left)
 {
 	ssize_t len = dpmgr_client_get_state(left, NULL, 0);
 	u8 *state;
 	int ret;
 
-	if (len <= offset)
+	if (len < max(offset, swap_with) + (int)sizeof(u64))
 		return -EINVAL;
 	state = kvzalloc(len, GFP_KERNEL);
 	if (!state)
 		return -ENOMEM;
 	dpmgr_client_get_state(left, state, len);
-	state[offset] ^= 1;
+	if (swap_with < 0)
+		state[offset] ^= 1;
+	else
+		swap_words(state + offset, state + swap_with);
 	ret = dpmgr_client_set_state(left, state, len);
 	kvfree(state);
 	return ret;
