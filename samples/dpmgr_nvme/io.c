@@ -15,7 +15,6 @@
 #include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
-#include <linux/irq.h>
 #include <linux/jiffies.h>
 
 #include "nvme.h"
@@ -258,9 +257,6 @@ int dnvme_request_irqs(struct dnvme_ctrl *ctrl)
 				      KBUILD_MODNAME "%dq%u", ctrl->instance, id);
 		if (ret)
 			return ret;
-		/* Frozen, no message may be sent to whoever comes after us. */
-		irq_set_status_flags(pci_irq_vector(ctrl->pdev, id),
-				     IRQ_DISABLE_UNLAZY);
 		queue->has_irq = true;
 	}
 	return 0;
@@ -275,8 +271,6 @@ void dnvme_free_irqs(struct dnvme_ctrl *ctrl)
 
 		if (!queue->has_irq)
 			continue;
-		irq_clear_status_flags(pci_irq_vector(ctrl->pdev, id),
-				       IRQ_DISABLE_UNLAZY);
 		pci_free_irq(ctrl->pdev, id, queue);
 		queue->has_irq = false;
 	}

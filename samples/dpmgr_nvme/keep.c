@@ -82,19 +82,32 @@ static struct dnvme_carried *saved_carried(const struct saved *saved)
 
 /* ---- leaving it -------------------------------------------------------- */
 
+/*
+ * PCI_MSIX_FLAGS_MASKALL: no message is sent, not even to whoever comes after us; 0: as
+ * ever. Not by disable_irq(), which is not for interrupts that are the kernel's to start
+ * and stop as their CPUs come and go, as those of I/O queues are.
+ */
+static void set_msix_mask(struct pci_dev *pdev, u16 mask)
+{
+	u16 control;
+
+	pci_read_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, &control);
+	control &= ~PCI_MSIX_FLAGS_MASKALL;
+	pci_write_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, control | mask);
+}
+
 /* What the controller posts from now on is the next kernel's. */
 static void freeze_queue(struct dnvme_queue *queue)
 {
-	disable_irq(pci_irq_vector(queue->ctrl->pdev, queue->id));
 	guard(spinlock_irqsave)(&queue->cq_lock);
 	queue->frozen = true;
 }
 
 static void freeze_queues(struct dnvme_ctrl *ctrl)
 {
-	struct dnvme_queue *admin = &ctrl->queues[0];
 	u16 id;
 
+	set_msix_mask(ctrl->pdev, PCI_MSIX_FLAGS_MASKALL);
 	for (id = 1; id <= ctrl->nr_queues; id++)
 		freeze_queue(&ctrl->queues[id]);
 	/*
@@ -103,8 +116,7 @@ static void freeze_queues(struct dnvme_ctrl *ctrl)
 	 */
 	disable_irq(pci_irq_vector(ctrl->pdev, 0));
 	flush_work(&ctrl->event_work);
-	guard(spinlock_irqsave)(&admin->cq_lock);
-	admin->frozen = true;
+	freeze_queue(&ctrl->queues[0]);
 }
 
 static void go_on(struct dnvme_ctrl *ctrl)
@@ -114,10 +126,11 @@ static void go_on(struct dnvme_ctrl *ctrl)
 	for (id = 0; id <= ctrl->nr_queues; id++) {
 		struct dnvme_queue *queue = &ctrl->queues[id];
 
-		scoped_guard(spinlock_irqsave, &queue->cq_lock)
-			queue->frozen = false;
-		enable_irq(pci_irq_vector(ctrl->pdev, id));
+		guard(spinlock_irqsave)(&queue->cq_lock);
+		queue->frozen = false;
 	}
+	enable_irq(pci_irq_vector(ctrl->pdev, 0));
+	set_msix_mask(ctrl->pdev, 0);
 	dnvme_reap_all(ctrl);
 	blk_mq_unquiesce_tagset(&ctrl->set);
 }

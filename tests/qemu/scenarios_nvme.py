@@ -398,23 +398,6 @@ def nvme_iommu(test):
                     ["-device", "intel-iommu"], "intel_iommu=on iommu=pt")
 
 
-@scenario
-def nvme_cpus(test):
-    one = nvme.Controller(test.folder, "a", ("32M",))
-    guest, bench = boot(test, [one], cpus=1)
-    with guest:
-        load_manager(guest)
-        with test.case("with one CPU there are two I/O queues all the same"):
-            expect_in("2 I/O queues", nvme.load(guest), "the log")
-            nvme.fio(guest, f"--filename={DISK} {VERIFIED}")
-        with test.case("and they are taken over"):
-            mark = bench.mark()
-            nvme.expect_taken_over(reload(guest))
-            nvme.fio(guest, f"--filename={DISK} {VERIFIED}")
-            bench.expect_undisturbed(mark)
-        guest.power_off()
-
-
 def command_register(guest, address, master):
     """Turn Bus Master on or off."""
     path = f"{nvme.ALL_PCI}/{address}/config"
