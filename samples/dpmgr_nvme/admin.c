@@ -19,14 +19,17 @@
 
 #define ADMIN_SECONDS		20
 #define SHUTDOWN_SECONDS	10
+/* How often an admin command is looked at that has no interrupt, as none has at start. */
+#define POLL_JIFFIES		1
 
 /* What an event's result says: its kind and the log page that tells more. */
 #define EVENT_TYPE	GENMASK(2, 0)
 #define EVENT_INFO	GENMASK(15, 8)
 #define EVENT_LOG_PAGE	GENMASK(23, 16)
 
-/* Which events are asked for: critical warnings, and namespaces that change. */
-#define EVENTS		(0x1f | NVME_AEN_CFG_NS_ATTR)
+/* Which events are asked for: critical warnings; and of the optional ones, these. */
+#define EVENTS		0x1f
+#define OPTIONAL_EVENTS	NVME_AEN_CFG_NS_ATTR
 
 static u32 csts(struct dnvme_ctrl *ctrl)
 {
@@ -126,7 +129,7 @@ static int run_command(struct dnvme_ctrl *ctrl, struct nvme_command *cmd, u32 *r
 	cmd->common.command_id = DNVME_ADMIN_ID;
 	set_bit(DNVME_ADMIN_ID, &queue->in_flight);
 	dnvme_submit(queue, cmd, true);
-	while (!wait_for_completion_timeout(&ctrl->admin_done, HZ / 10)) {
+	while (!wait_for_completion_timeout(&ctrl->admin_done, POLL_JIFFIES)) {
 		dnvme_reap(queue);
 		if (time_after(jiffies, deadline) && !completion_done(&ctrl->admin_done)) {
 			pci_err(ctrl->pdev, "admin command %#x: no answer\n",
@@ -233,6 +236,7 @@ int dnvme_identify(struct dnvme_ctrl *ctrl)
 	if (id->mdts && id->mdts < ilog2(DNVME_PAGES_MAX))
 		ctrl->max_bytes = min_t(u32, ctrl->max_bytes, PAGE_SIZE << id->mdts);
 	ctrl->has_cache = id->vwc & NVME_CTRL_VWC_PRESENT;
+	ctrl->events = EVENTS | (le32_to_cpu(id->oaes) & OPTIONAL_EVENTS);
 	ctrl->has_discard = le16_to_cpu(id->oncs) & NVME_CTRL_ONCS_DSM;
 	return identify_namespaces(ctrl);
 }
@@ -277,11 +281,10 @@ static int create_queue(struct dnvme_ctrl *ctrl, struct dnvme_queue *queue)
 	return dnvme_admin(ctrl, &cq, NULL) ?: dnvme_admin(ctrl, &sq, NULL);
 }
 
-/* Make I/O queues, as many of @nr_queues as the controller lets us have. */
-int dnvme_create_queues(struct dnvme_ctrl *ctrl)
+/* As many I/O queues of @nr_queues as the controller lets us have. */
+int dnvme_ask_for_queues(struct dnvme_ctrl *ctrl)
 {
 	u32 most = ctrl->nr_queues - 1, granted;
-	u16 id;
 	int ret;
 
 	ret = set_feature(ctrl, NVME_FEAT_NUM_QUEUES, most << 16 | most, &granted);
@@ -289,6 +292,14 @@ int dnvme_create_queues(struct dnvme_ctrl *ctrl)
 		return ret;
 	ctrl->nr_queues = min3(ctrl->nr_queues, (granted & 0xffff) + 1,
 			       (granted >> 16) + 1);
+	return 0;
+}
+
+int dnvme_create_queues(struct dnvme_ctrl *ctrl)
+{
+	u16 id;
+	int ret;
+
 	for (id = 1; id <= ctrl->nr_queues; id++) {
 		ret = dnvme_alloc_queue(ctrl, id);
 		if (!ret)
@@ -296,7 +307,7 @@ int dnvme_create_queues(struct dnvme_ctrl *ctrl)
 		if (ret)
 			return ret;
 	}
-	return set_feature(ctrl, NVME_FEAT_ASYNC_EVENT, EVENTS, NULL);
+	return set_feature(ctrl, NVME_FEAT_ASYNC_EVENT, ctrl->events, NULL);
 }
 
 /* The controller answers this one when something happens. */

@@ -39,13 +39,28 @@ size_t dnvme_data_size(const struct dnvme_ctrl *ctrl)
 
 /* ---- queues ------------------------------------------------------------ */
 
+static u32 doorbell_stride(struct dnvme_ctrl *ctrl)
+{
+	return sizeof(u32) << NVME_CAP_STRIDE(lo_hi_readq(ctrl->bar + NVME_REG_CAP));
+}
+
+/* I/O queues that have their doorbells within its registers, and that we could have. */
+u32 dnvme_max_queues(struct dnvme_ctrl *ctrl)
+{
+	u64 size = pci_resource_len(ctrl->pdev, 0), pairs;
+
+	if (size < NVME_REG_DBS)
+		return 0;
+	pairs = (size - NVME_REG_DBS) / (2 * doorbell_stride(ctrl));
+	return clamp(pairs, 1, DNVME_QUEUES_MAX + 1) - 1;
+}
+
 /* Its buffers are there; the rest follows from them. */
 void dnvme_set_up_queue(struct dnvme_queue *queue)
 {
 	struct dnvme_ctrl *ctrl = queue->ctrl;
-	u64 cap = lo_hi_readq(ctrl->bar + NVME_REG_CAP);
-	u32 stride = 1 << NVME_CAP_STRIDE(cap);
-	u32 __iomem *doorbells = ctrl->bar + NVME_REG_DBS;
+	u32 stride = doorbell_stride(ctrl);
+	void __iomem *doorbells = ctrl->bar + NVME_REG_DBS;
 
 	queue->sq = dpmgr_buf_vaddr(queue->sq_buf);
 	queue->cq = dpmgr_buf_vaddr(queue->cq_buf);

@@ -306,7 +306,8 @@ static const char *check_registers(struct dnvme_ctrl *ctrl, const struct saved *
 		return "it has failed (CSTS.CFS)";
 	if (!(status & NVME_CSTS_RDY))
 		return "it is not ready";
-	if (cc != saved->cc || readl(ctrl->bar + NVME_REG_AQA) != saved->aqa ||
+	if (saved->nr_queues > dnvme_max_queues(ctrl) || cc != saved->cc ||
+	    readl(ctrl->bar + NVME_REG_AQA) != saved->aqa ||
 	    lo_hi_readq(ctrl->bar + NVME_REG_ASQ) != saved->asq ||
 	    lo_hi_readq(ctrl->bar + NVME_REG_ACQ) != saved->acq)
 		return "its registers are not as they were left";

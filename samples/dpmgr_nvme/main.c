@@ -109,12 +109,11 @@ static int start(struct dnvme_ctrl *ctrl)
 
 	ctrl->depth = clamp(depth, 1u, (unsigned int)DNVME_DEPTH_MAX);
 	ctrl->max_pages = clamp(pages, 1u, (unsigned int)DNVME_PAGES_MAX);
-	ctrl->nr_queues = clamp(num_online_cpus(), 2u, (unsigned int)DNVME_QUEUES_MAX);
-
-	nr = dnvme_alloc_vectors(ctrl, 1, ctrl->nr_queues);
-	if (nr < 0)
-		return nr;
-	ctrl->nr_queues = nr - 1;
+	ctrl->nr_queues = min(max(num_online_cpus(), 2u), dnvme_max_queues(ctrl));
+	if (!ctrl->nr_queues) {
+		pci_err(ctrl->pdev, "its doorbells are beyond its registers\n");
+		return -EOPNOTSUPP;
+	}
 	ctrl->admin_buf = dpmgr_alloc(ctrl->queues_client, PAGE_SIZE, GFP_KERNEL,
 				      "admin data");
 	if (IS_ERR(ctrl->admin_buf))
@@ -122,9 +121,21 @@ static int start(struct dnvme_ctrl *ctrl)
 	ret = dnvme_alloc_queue(ctrl, 0);
 	if (ret)
 		return ret;
+	/* A controller may look, when it is enabled, at whether there is MSI-X. */
+	nr = pci_alloc_irq_vectors(ctrl->pdev, 1, 1, PCI_IRQ_MSIX);
+	if (nr < 0)
+		return nr;
 	pci_set_master(ctrl->pdev);
-	ret = dnvme_enable(ctrl) ?: dnvme_identify(ctrl) ?: dnvme_create_queues(ctrl) ?:
-	      dnvme_request_irqs(ctrl);
+	ret = dnvme_enable(ctrl) ?: dnvme_identify(ctrl) ?: dnvme_ask_for_queues(ctrl);
+	if (ret)
+		return ret;
+	/* No more than queues: each one's CPUs are those of its interrupt. */
+	pci_free_irq_vectors(ctrl->pdev);
+	nr = dnvme_alloc_vectors(ctrl, 1, ctrl->nr_queues);
+	if (nr < 0)
+		return nr;
+	ctrl->nr_queues = nr - 1;
+	ret = dnvme_create_queues(ctrl) ?: dnvme_request_irqs(ctrl);
 	if (!ret)
 		dnvme_ask_for_event(ctrl);
 	return ret;

@@ -150,6 +150,7 @@ struct dnvme_carried {
  * @max_bytes: most that a command may transfer
  * @has_cache: a flush does something
  * @has_discard: there is a discard
+ * @events: which events it is to tell of
  * @is_kept: between freeze and thaw; under the device's lock
  * @is_spread: each I/O queue's interrupt has CPUs of its own
  * @set: the block layer's view of the I/O queues
@@ -184,6 +185,7 @@ struct dnvme_ctrl {
 	u32 max_bytes;
 	bool has_cache;
 	bool has_discard;
+	u32 events;
 
 	bool is_kept;
 	bool is_spread;
@@ -200,12 +202,14 @@ void dnvme_shutdown_ctrl(struct dnvme_ctrl *ctrl);
 bool dnvme_has_failed(struct dnvme_ctrl *ctrl);
 int dnvme_admin(struct dnvme_ctrl *ctrl, struct nvme_command *cmd, u32 *result);
 int dnvme_identify(struct dnvme_ctrl *ctrl);
+int dnvme_ask_for_queues(struct dnvme_ctrl *ctrl);
 int dnvme_create_queues(struct dnvme_ctrl *ctrl);
 void dnvme_ask_for_event(struct dnvme_ctrl *ctrl);
 void dnvme_admin_complete(struct dnvme_ctrl *ctrl, const struct nvme_completion *cqe);
 void dnvme_event_work(struct work_struct *work);
 
 /* io.c */
+u32 dnvme_max_queues(struct dnvme_ctrl *ctrl);
 int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id);
 void dnvme_set_up_queue(struct dnvme_queue *queue);
 void dnvme_free_queue(struct dnvme_queue *queue);

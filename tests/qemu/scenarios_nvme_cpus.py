@@ -119,3 +119,20 @@ def nvme_other_cpus(test):
             expect_all_cpus_work(guest, 4)
             bench.expect_undisturbed(mark)
         guest.power_off()
+
+
+@scenario
+def nvme_few_queues(test):
+    one = nvme.Controller(test.folder, "a", ("32M",), more=",max_ioqpairs=2")
+    guest, _ = boot(test, [one], cpus=4)
+    with guest:
+        load_manager(guest)
+        with test.case("a controller that has fewer queues than there are CPUs: each "
+                       "queue's CPUs are those of its interrupt"):
+            expect_in("2 I/O queues", nvme.load(guest), "the log")
+            expect_own_interrupts(guest)
+            expect_all_cpus_work(guest, 4)
+        with test.case("it is taken over"):
+            nvme.expect_taken_over(reload(guest))
+            expect_all_cpus_work(guest, 4)
+        guest.power_off()
