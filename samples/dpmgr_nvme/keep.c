@@ -192,6 +192,7 @@ static int hand_over(struct dnvme_ctrl *ctrl)
 		.identity = ctrl->identity,
 	};
 	u32 nr_carried = 0;
+	int ret;
 	u16 id;
 
 	for (id = 1; id <= ctrl->nr_queues; id++)
@@ -207,9 +208,11 @@ static int hand_over(struct dnvme_ctrl *ctrl)
 	for (id = 0; id <= ctrl->nr_queues; id++)
 		describe_queue(&ctrl->queues[id], &saved->queues[id]);
 	describe_commands(ctrl, saved_carried(saved));
-	pci_info(ctrl->pdev, "left to the next kernel, with %u commands in flight\n",
-		 nr_carried);
-	return dpmgr_client_set_state(ctrl->queues_client, saved, saved_len(saved));
+	ret = dpmgr_client_set_state(ctrl->queues_client, saved, saved_len(saved));
+	if (!ret)
+		pci_info(ctrl->pdev, "left to the next kernel, with %u commands in flight\n",
+			 nr_carried);
+	return ret;
 }
 
 int dnvme_freeze(struct dpmgr_client *client)
@@ -229,7 +232,9 @@ int dnvme_freeze(struct dpmgr_client *client)
 		return -ETIMEDOUT;
 	}
 	freeze_queues(ctrl);
-	ret = hand_over(ctrl);
+	/* From here on nobody asks for it any more. */
+	flush_work(&ctrl->fail_work);
+	ret = READ_ONCE(ctrl->dead) ? -EIO : hand_over(ctrl);
 	if (ret)
 		go_on(ctrl);
 	else
