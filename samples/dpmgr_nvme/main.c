@@ -94,11 +94,22 @@ static void free_all(struct dnvme_ctrl *ctrl)
 {
 	u16 id;
 
+	/* A late interrupt still looks at them. */
+	dnvme_free_irqs(ctrl);
 	for (id = 0; id <= DNVME_QUEUES_MAX; id++)
 		dnvme_free_queue(&ctrl->queues[id]);
 	if (!IS_ERR_OR_NULL(ctrl->admin_buf))
 		dpmgr_free(ctrl->admin_buf);
 	ctrl->admin_buf = NULL;
+}
+
+/* Stop the controller for good. 0, or it can't be. */
+static int stop(struct dnvme_ctrl *ctrl)
+{
+	flush_work(&ctrl->event_work);
+	WRITE_ONCE(ctrl->dead, true);
+	dnvme_shutdown_ctrl(ctrl);
+	return dnvme_disable(ctrl);
 }
 
 /* ---- start ------------------------------------------------------------- */
@@ -192,25 +203,21 @@ static int take_over_or_start(struct dnvme_ctrl *ctrl, struct dpmgr *mgr, bool w
 	pci_info(ctrl->pdev, "%s: %.20s, %u namespaces, %u I/O queues\n",
 		 why ? "started" : "taken over", ctrl->identity.serial,
 		 ctrl->identity.nr_namespaces, ctrl->nr_queues);
-	return dpmgr_client_finish(ctrl->queues_client) ?:
-	       dpmgr_client_finish(ctrl->data_client);
+	ret = dpmgr_client_finish(ctrl->queues_client) ?:
+	      dpmgr_client_finish(ctrl->data_client);
+	if (ret && !stop(ctrl))
+		free_all(ctrl);
+	return ret;
 }
 
 /* ---- end --------------------------------------------------------------- */
-
-/* Stop the controller for good. 0, or it can't be. */
-static int stop(struct dnvme_ctrl *ctrl)
-{
-	flush_work(&ctrl->event_work);
-	WRITE_ONCE(ctrl->dead, true);
-	dnvme_shutdown_ctrl(ctrl);
-	return dnvme_disable(ctrl);
-}
 
 /* Give back all that probe has taken. */
 static void release(struct dnvme_ctrl *ctrl, bool stays)
 {
 	dnvme_free_irqs(ctrl);
+	/* Without MSI-X it would use its pin, which nobody listens to here. */
+	pci_intx(ctrl->pdev, 0);
 	cancel_work_sync(&ctrl->event_work);
 	destroy_clients(ctrl);
 	iounmap(ctrl->bar);

@@ -521,6 +521,15 @@ def nvme_misfits(test):
             expect_sound()
             expect_event(guest, bench, "a", 2)
             bench.expect_undisturbed(mark)
+        with test.case("left to the next driver, it can't interrupt by its pin, which "
+                       "nobody listens to"):
+            guest.run(f"echo commit > {SYSFS}/action; rmmod dpmgr_nvme")
+            command = int(guest.run("hexdump -s 4 -n 2 -e '1/2 \"%u\"' "
+                                    f"{nvme.ALL_PCI}/{address}/config"))
+            expect(command & 0x404 == 0x404, f"its command register is {command:#x}")
+            guest.run("rmmod dma_pool_mgr")
+            guest.run(steps.load_command(SMALL))
+            nvme.expect_taken_over(nvme.load(guest))
         kexec(guest)
         load_manager(guest)
         guest.run(f"echo 1 > {nvme.ALL_PCI}/{address}/reset")
