@@ -46,7 +46,8 @@ def build_tools(guest_root, folder):
 class Controller:
     """One QEMU "nvme" device and the files that are its namespaces."""
 
-    def __init__(self, folder, name, sizes=("64M",), more="", bus=None):
+    def __init__(self, folder, name, sizes=("64M",), more="", bus=None,
+                 block_size=512):
         self.name = name
         self.files = []
         self.drives = []
@@ -63,7 +64,8 @@ class Controller:
             self.drives.append(drive)
             self.arguments += [
                 "-drive", f"if=none,id={drive},file={path},format=raw,discard=unmap",
-                "-device", f"nvme-ns,id={name}n{i},drive={drive},bus={name},nsid={i}"]
+                "-device", f"nvme-ns,id={name}n{i},drive={drive},bus={name},nsid={i},"
+                f"logical_block_size={block_size},physical_block_size={block_size}"]
 
 
 class Bench:

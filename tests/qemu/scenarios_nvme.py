@@ -264,6 +264,42 @@ def nvme_discard(test):
         guest.power_off()
 
 
+@scenario
+def nvme_limits(test):
+    one = nvme.Controller(test.folder, "a", ("32M",), more=",mdts=2", block_size=4096)
+    verified = VERIFIED.replace("bsrange=512-256k", "bsrange=4k-256k")
+    guest, bench = boot(test, [one])
+    with guest:
+        load_manager(guest)
+        nvme.load(guest)
+        with test.case("blocks of 4 KiB, of which a command may have four"):
+            sizes = guest.run("cd /sys/block/dpnvme0n1; cat size queue/logical_block_size "
+                              "queue/max_hw_sectors_kb").split()
+            expect(sizes == ["65536", "4096", "16"], f"{sizes}")
+            nvme.fio(guest, f"--filename={DISK} {verified}")
+        with test.case("they are where they should be, also those that are discarded"):
+            guest.run(f"head -c 1000448 /boot/vmlinuz | dd of={DISK} bs=4k seek=100 "
+                      "conv=sync; sync; "
+                      f"blkdiscard -o {120 * steps.PAGE} -l {steps.PAGE} {DISK}")
+            wanted = guest.run("head -c 81920 /boot/vmlinuz | sha256sum").split()[0]
+            with open(one.files[0], "rb") as image:
+                image.seek(100 * steps.PAGE)
+                expect(hashlib.sha256(image.read(81920)).hexdigest() == wanted,
+                       "the host finds something else")
+                expect(not any(image.read(steps.PAGE)), "a block is not discarded")
+                expect(any(image.read(steps.PAGE)), "the next one is")
+        with test.case("all that is so after a kexec"):
+            mark = bench.mark()
+            kexec(guest)
+            load_manager(guest)
+            nvme.expect_taken_over(nvme.load(guest))
+            expect(guest.run("cat /sys/block/dpnvme0n1/queue/max_hw_sectors_kb").strip()
+                   == "16", "commands may be larger")
+            nvme.fio(guest, f"--filename={DISK} {verified}")
+            bench.expect_undisturbed(mark)
+        guest.power_off()
+
+
 # Each block has a header that says what it holds: whatever was written last.
 LOADED = ("--size=16M --bs=4k --direct=1 --ioengine=libaio --iodepth=16 "
           "--verify=crc32c --verify_fatal=1 --do_verify=0 --randseed=7")
