@@ -666,7 +666,7 @@ def in_tree(guest, address):
 @scenario
 def nvme_speed(test):
     one = nvme.Controller(test.folder, "a", ("32M",))
-    guest, _ = boot(test, [one], ["-icount", "shift=0,sleep=off"], cpus=1)
+    guest, _ = boot(test, [one], ["-icount", "shift=0"], cpus=1)
     figures = {}
     with guest:
         load_manager(guest)
