@@ -54,7 +54,6 @@ struct dpmgr_map {
  * @reappears: it was active before the change that is being made
  * @hider: if @enabled: the lowest of those that hide it, or NULL
  * @overlay: if @enabled: in @hider's @hidden, or in the map's @top
- * @overlay_last: for the same
  * @hidden: those whose @hider this is, by range; they don't overlap
  * @subs: struct dpmgr_map_sub, by range; they don't overlap
  * @nr_subs: how many
@@ -81,7 +80,6 @@ struct dpmgr_map_region {
 	bool reappears;
 	struct dpmgr_map_region *hider;
 	struct rb_node overlay;
-	u64 overlay_last;
 	struct rb_root_cached hidden;
 
 	struct rb_root_cached subs;
@@ -159,7 +157,7 @@ int dpmgr_map_add_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool);
 int dpmgr_overlay_register(struct dpmgr_map_region *region);
 void dpmgr_overlay_unregister(struct dpmgr_map_region *region);
 void dpmgr_overlay_enter(struct dpmgr_map_region *region);
-void dpmgr_overlay_leave(struct dpmgr_map_region *region);
+struct dpmgr_map_region *dpmgr_overlay_leave(struct dpmgr_map_region *region);
 struct dpmgr_map_region *dpmgr_overlay_first(struct rb_root_cached *level, u64 start,
 					     u64 last);
 

@@ -24,8 +24,6 @@
 
 INTERVAL_TREE_DEFINE(struct dpmgr_map_region, by_range, u64, subtree_last, START, LAST,
 		     static inline, by_range)
-INTERVAL_TREE_DEFINE(struct dpmgr_map_region, overlay, u64, overlay_last, START, LAST,
-		     static inline, level)
 
 static bool contains(const struct dpmgr_map_region *outer,
 		     const struct dpmgr_map_region *inner)
@@ -86,25 +84,54 @@ void dpmgr_overlay_unregister(struct dpmgr_map_region *region)
 	by_range_remove(region, &region->map->regions);
 }
 
-/* The first of those side by side that is in a range. */
+/* Of those side by side, the first that overlaps a range. */
 struct dpmgr_map_region *dpmgr_overlay_first(struct rb_root_cached *level, u64 start,
 					     u64 last)
 {
-	return level_iter_first(level, start, last);
+	struct rb_node *node = level->rb_root.rb_node;
+	struct dpmgr_map_region *first = NULL;
+
+	while (node) {
+		struct dpmgr_map_region *region = dpmgr_overlay_at(node);
+
+		if (region->last < start) {
+			node = node->rb_right;
+		} else {
+			first = region;
+			node = node->rb_left;
+		}
+	}
+	return first && first->start <= last ? first : NULL;
 }
 
-static void move(struct dpmgr_map_region *region, struct rb_root_cached *from,
-		 struct rb_root_cached *to, struct dpmgr_map_region *hider)
+static bool is_before(struct rb_node *a, const struct rb_node *b)
 {
-	level_remove(region, from);
-	region->hider = hider;
-	level_insert(region, to);
+	return dpmgr_overlay_at(a)->start < rb_entry(b, struct dpmgr_map_region, overlay)->start;
 }
 
 static struct rb_root_cached *level_below(struct dpmgr_map *map,
 					  struct dpmgr_map_region *hider)
 {
 	return hider ? &hider->hidden : &map->top;
+}
+
+static void put(struct dpmgr_map_region *region, struct dpmgr_map_region *hider)
+{
+	region->hider = hider;
+	rb_add_cached(&region->overlay, level_below(region->map, hider), is_before);
+}
+
+static void take(struct dpmgr_map_region *region)
+{
+	rb_erase_cached(&region->overlay, level_below(region->map, region->hider));
+}
+
+/* One takes the place of the other, and nothing is looked for. */
+static void replace(struct dpmgr_map_region *old, struct dpmgr_map_region *new)
+{
+	new->hider = old->hider;
+	rb_replace_node_cached(&old->overlay, &new->overlay,
+			       level_below(old->map, old->hider));
 }
 
 /**
@@ -115,35 +142,50 @@ static struct rb_root_cached *level_below(struct dpmgr_map *map,
  */
 void dpmgr_overlay_enter(struct dpmgr_map_region *region)
 {
-	struct dpmgr_map *map = region->map;
-	struct dpmgr_map_region *hider = NULL, *other;
-	struct rb_root_cached *level = &map->top;
+	struct dpmgr_map_region *hider = NULL, *other, *next;
 
-	lockdep_assert_held(&map->lock);
+	lockdep_assert_held(&region->map->lock);
 	/* Who hides it contains it, so that nothing else there overlaps it. */
-	while ((other = level_iter_first(level, region->start, region->last)) &&
-	       hides(other, region)) {
+	while ((other = dpmgr_overlay_first(level_below(region->map, hider), region->start,
+					    region->last)) &&
+	       hides(other, region))
 		hider = other;
-		level = &other->hidden;
+	if (!other) {
+		put(region, hider);
+		return;
 	}
-	while ((other = level_iter_first(level, region->start, region->last)))
-		move(other, level, &region->hidden, region);
-	region->hider = hider;
-	level_insert(region, level);
+	replace(other, region);
+	put(other, region);
+	for (other = dpmgr_overlay_at(rb_next(&region->overlay));
+	     other && other->start <= region->last; other = next) {
+		next = dpmgr_overlay_at(rb_next(&other->overlay));
+		take(other);
+		put(other, region);
+	}
 }
 
 /**
  * dpmgr_overlay_leave() - a region gives up its place to those it has hidden directly
  * @region: the region
+ *
+ * Return: the first of those, or NULL.
  */
-void dpmgr_overlay_leave(struct dpmgr_map_region *region)
+struct dpmgr_map_region *dpmgr_overlay_leave(struct dpmgr_map_region *region)
 {
-	struct rb_root_cached *level = level_below(region->map, region->hider);
-	struct dpmgr_map_region *other;
+	struct dpmgr_map_region *first, *other;
 
 	lockdep_assert_held(&region->map->lock);
-	level_remove(region, level);
-	while ((other = level_iter_first(&region->hidden, region->start, region->last)))
-		move(other, &region->hidden, level, region->hider);
+	first = dpmgr_overlay_at(rb_first_cached(&region->hidden));
+	if (first) {
+		take(first);
+		replace(region, first);
+	} else {
+		take(region);
+	}
+	while ((other = dpmgr_overlay_at(rb_first_cached(&region->hidden)))) {
+		take(other);
+		put(other, region->hider);
+	}
 	region->hider = NULL;
+	return first;
 }

@@ -177,7 +177,6 @@ static int appear(struct dpmgr_map_region *region, enum dpmgr_map_access access)
 
 static int disappear(struct dpmgr_map_region *region)
 {
-	struct dpmgr_map *map = region->map;
 	bool was_hidden = region->hider;
 	struct dpmgr_map_region *other;
 	int ret = 0;
@@ -186,12 +185,11 @@ static int disappear(struct dpmgr_map_region *region)
 		return 0;
 	if (region->active)
 		ret = deactivate(region);
-	dpmgr_overlay_leave(region);
+	other = dpmgr_overlay_leave(region);
 	region->enabled = false;
 	if (was_hidden)
 		return ret;
-	for (other = dpmgr_overlay_first(&map->top, region->start, region->last);
-	     other && other->start <= region->last;
+	for (; other && other->start <= region->last;
 	     other = dpmgr_overlay_at(rb_next(&other->overlay)))
 		reactivate(other);
 	return ret;
