@@ -78,9 +78,9 @@ void dpmgr_map_destroy(struct dpmgr_map *map)
 
 	if (!map)
 		return;
-	WARN_ON(!list_empty(&map->targets) || !list_empty(&map->iommu_targets));
+	WARN_ON(!list_empty(&map->targets) || !list_empty(&map->lost) ||
+		!list_empty(&map->iommu_targets));
 	scoped_guard(mutex, &map->lock) {
-		dpmgr_targets_forget(map);
 		while ((node = rb_first_cached(&map->regions))) {
 			struct dpmgr_map_region *region =
 				rb_entry(node, struct dpmgr_map_region, by_range);
@@ -132,4 +132,24 @@ int dpmgr_map_add_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool)
 		      dpmgr_map_region_enable(region, DPMGR_MAP_WRITABLE);
 	}
 	return ret;
+}
+
+/* Are all ranges of a pool active? Context: may sleep. */
+bool dpmgr_map_has_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool)
+{
+	unsigned int i;
+
+	for (i = 0; i < pool->nr_mapped; i++) {
+		const struct dpmgr_range *range = &pool->mappings[i].range;
+		const struct dpmgr_map_extent extent = {
+			.iova = range->start + pool->bias,
+			.length = range->size,
+			.phys = range->start + pool->bias,
+			.access = DPMGR_MAP_WRITABLE,
+		};
+
+		if (!dpmgr_map_has(map, &extent))
+			return false;
+	}
+	return true;
 }

@@ -51,13 +51,13 @@ struct dpmgr_map {
  * @enabled: somebody wants it mapped
  * @access: what devices may do, if @enabled
  * @active: the targets have its sub-mappings, but for what they skipped
- * @reappears: it was active before the change that is being made
  * @hider: if @enabled: the lowest of those that hide it, or NULL
  * @overlay: if @enabled: in @hider's @hidden, or in the map's @top
  * @hidden: those whose @hider this is, by range; they don't overlap
  * @subs: struct dpmgr_map_sub, by range; they don't overlap
  * @nr_subs: how many
  * @nr_bytes: of all of them
+ * @nr_stuck: of those, how often one is stuck at a target
  *
  * @enabled and not @hider, but not @active: stalled.
  */
@@ -77,7 +77,6 @@ struct dpmgr_map_region {
 	bool enabled;
 	enum dpmgr_map_access access;
 	bool active;
-	bool reappears;
 	struct dpmgr_map_region *hider;
 	struct rb_node overlay;
 	struct rb_root_cached hidden;
@@ -85,6 +84,7 @@ struct dpmgr_map_region {
 	struct rb_root_cached subs;
 	u64 nr_subs;
 	u64 nr_bytes;
+	u64 nr_stuck;
 };
 
 /**
@@ -97,6 +97,7 @@ struct dpmgr_map_region {
  * @access: what devices may do at most; fixed
  * @skips: struct dpmgr_map_skip: targets that do without it while it is active
  * @stuck: struct dpmgr_map_stuck: targets that have it and should not
+ * @owner: of @release, held while it is stuck and in no region
  * @release: called when it is neither in a region nor stuck
  * @data: passed on to @release
  */
@@ -108,6 +109,7 @@ struct dpmgr_map_sub {
 	enum dpmgr_map_access access;
 	struct list_head skips;
 	struct list_head stuck;
+	struct module *owner;
 	void (*release)(void *data);
 	void *data;
 };
@@ -118,9 +120,11 @@ struct dpmgr_map_sub {
  * @name: fixed
  * @ops: fixed
  * @context: for @ops; fixed
+ * @owner: of both, or NULL; fixed
  * @needs: DPMGR_MAP_NEEDS_*; fixed
  * @node: in the map's @targets or @lost
  * @is_told: of changes
+ * @is_abandoned: it could not be registered, and holds @owner while it is stuck
  * @stuck: struct dpmgr_map_stuck, by range: what it has and should not; they don't
  *	overlap
  * @nr_mapped: sub-mappings that it has, those that are stuck too
@@ -137,9 +141,11 @@ struct dpmgr_map_target {
 	char name[DPMGR_NAME_MAX + 1];
 	const struct dpmgr_map_target_ops *ops;
 	void *context;
+	struct module *owner;
 	u32 needs;
 	struct list_head node;
 	bool is_told;
+	bool is_abandoned;
 	struct rb_root_cached stuck;
 	u64 nr_mapped;
 	u64 nr_bytes;
@@ -152,6 +158,7 @@ struct dpmgr_map_target {
 struct dpmgr_map *dpmgr_map_create(struct module *module);
 void dpmgr_map_destroy(struct dpmgr_map *map);
 int dpmgr_map_add_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool);
+bool dpmgr_map_has_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool);
 
 /* overlay.c: all with the map's lock held. */
 int dpmgr_overlay_register(struct dpmgr_map_region *region);
@@ -197,22 +204,25 @@ struct dpmgr_map_sub *dpmgr_map_last_active(struct dpmgr_map *map);
 struct dpmgr_map_sub *dpmgr_map_next_active(struct dpmgr_map_sub *sub);
 struct dpmgr_map_sub *dpmgr_map_prev_active(struct dpmgr_map_sub *sub);
 
-/* region.c: but for dpmgr_region_create(), which takes it, with the map's lock held. */
+/* region.c: but for the first two, which take it, with the map's lock held. */
+bool dpmgr_map_has(struct dpmgr_map *map, const struct dpmgr_map_extent *extent);
 struct dpmgr_map_region *dpmgr_region_create(struct dpmgr_map *map,
 					     const struct dpmgr_map_region_params *params);
 int dpmgr_region_destroy(struct dpmgr_map_region *region);
 struct dpmgr_map_sub *dpmgr_map_find_active(struct dpmgr_map *map, u64 start, u64 last);
 void dpmgr_map_sub_release(struct dpmgr_map_sub *sub);
+void dpmgr_map_retry_stalled(struct dpmgr_map *map);
 const char *dpmgr_map_region_state(const struct dpmgr_map_region *region);
 int dpmgr_map_name_check(const char *name, const char **rule);
 
 /* target.c: all with the map's lock held. */
+struct dpmgr_map_target *dpmgr_target_register(struct dpmgr_map *map,
+					       const struct dpmgr_map_target_params *params);
 int dpmgr_targets_map(struct dpmgr_map *map, struct dpmgr_map_sub *sub);
 int dpmgr_targets_unmap(struct dpmgr_map *map, struct dpmgr_map_sub *sub);
 void dpmgr_targets_unstick(struct dpmgr_map_sub *sub);
 bool dpmgr_target_has(const struct dpmgr_map_target *target,
 		      const struct dpmgr_map_sub *sub);
-void dpmgr_targets_forget(struct dpmgr_map *map);
 
 #ifdef CONFIG_IOMMU_API
 bool dpmgr_iommu_target_uses(const struct dpmgr_map *map, const struct iommu_domain *domain);

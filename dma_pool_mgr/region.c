@@ -60,6 +60,18 @@ struct dpmgr_map_sub *dpmgr_map_find_active(struct dpmgr_map *map, u64 start, u6
 	return NULL;
 }
 
+/* Is all of @extent active, as it is? */
+bool dpmgr_map_has(struct dpmgr_map *map, const struct dpmgr_map_extent *extent)
+{
+	const struct dpmgr_map_sub *sub;
+
+	guard(mutex)(&map->lock);
+	sub = dpmgr_map_find_active(map, extent->iova, extent->iova);
+	return sub && sub->extent.iova == extent->iova &&
+	       sub->extent.length == extent->length && sub->extent.phys == extent->phys &&
+	       sub->extent.access == extent->access;
+}
+
 /* ---- steps that can be undone ---------------------------------------------- */
 
 static enum dpmgr_map_access access_of(const struct dpmgr_map_sub *sub)
@@ -116,43 +128,40 @@ static void reactivate(struct dpmgr_map_region *region)
 		       region->name, region->start, region->last, ERR_PTR(ret));
 }
 
+/* A target has left, and perhaps it was for its sake that something is stalled. */
+void dpmgr_map_retry_stalled(struct dpmgr_map *map)
+{
+	struct dpmgr_map_region *region;
+
+	lockdep_assert_held(&map->lock);
+	for (region = dpmgr_overlay_at(rb_first_cached(&map->top)); region;
+	     region = dpmgr_overlay_at(rb_next(&region->overlay)))
+		if (!region->active)
+			reactivate(region);
+}
+
 /* What @region hides directly goes; undone by uncover(). */
 static int cover(struct dpmgr_map_region *region)
 {
 	struct dpmgr_map_region *other;
-	int ret;
+	int ret = 0;
 
-	for (other = dpmgr_overlay_at(rb_first_cached(&region->hidden)); other;
-	     other = dpmgr_overlay_at(rb_next(&other->overlay))) {
-		if (!other->active)
-			continue;
-		other->reappears = true;
-		ret = deactivate(other);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	for (other = dpmgr_overlay_at(rb_first_cached(&region->hidden)); other && !ret;
+	     other = dpmgr_overlay_at(rb_next(&other->overlay)))
+		if (other->active)
+			ret = deactivate(other);
+	return ret;
 }
 
+/* What was stalled before is tried again as well. */
 static void uncover(struct dpmgr_map_region *region)
 {
 	struct dpmgr_map_region *other;
 
 	for (other = dpmgr_overlay_at(rb_last(&region->hidden.rb_root)); other;
-	     other = dpmgr_overlay_at(rb_prev(&other->overlay))) {
-		if (other->reappears)
+	     other = dpmgr_overlay_at(rb_prev(&other->overlay)))
+		if (!other->active)
 			reactivate(other);
-		other->reappears = false;
-	}
-}
-
-static void forget_covered(struct dpmgr_map_region *region)
-{
-	struct dpmgr_map_region *other;
-
-	for (other = dpmgr_overlay_at(rb_first_cached(&region->hidden)); other;
-	     other = dpmgr_overlay_at(rb_next(&other->overlay)))
-		other->reappears = false;
 }
 
 static int appear(struct dpmgr_map_region *region, enum dpmgr_map_access access)
@@ -165,26 +174,38 @@ static int appear(struct dpmgr_map_region *region, enum dpmgr_map_access access)
 	if (region->hider)
 		return 0;
 	ret = cover(region) ?: activate(region);
-	if (!ret) {
-		forget_covered(region);
+	if (!ret)
 		return 0;
-	}
 	uncover(region);
 	dpmgr_overlay_leave(region);
 	region->enabled = false;
 	return ret;
 }
 
+/* Try again what is stuck. */
+static void unstick(struct dpmgr_map_region *region)
+{
+	struct dpmgr_map_sub *sub;
+
+	for (sub = dpmgr_last_sub(region); sub && region->nr_stuck;
+	     sub = dpmgr_prev_sub(sub)) {
+		dpmgr_targets_unstick(sub);
+		cond_resched();
+	}
+}
+
 static int disappear(struct dpmgr_map_region *region)
 {
 	bool was_hidden = region->hider;
 	struct dpmgr_map_region *other;
-	int ret = 0;
+	int ret;
 
+	unstick(region);
 	if (!region->enabled)
-		return 0;
+		return region->nr_stuck ? -ENOTRECOVERABLE : 0;
 	if (region->active)
-		ret = deactivate(region);
+		deactivate(region);
+	ret = region->nr_stuck ? -ENOTRECOVERABLE : 0;
 	other = dpmgr_overlay_leave(region);
 	region->enabled = false;
 	if (was_hidden)
@@ -329,7 +350,8 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_map_region_create, DMA_POOL_MGR);
  *
  * Context: may sleep.
  * Return: 0; -EINVAL for an unknown @access; what a target said that can't map RAM;
- * -EBUSY if something is stuck where RAM was to be; -EOPNOTSUPP for RAM without what a
+ * -EBUSY if something is stuck where RAM was to be, or if device memory is stuck with
+ * another access; -EOPNOTSUPP for RAM without what a
  * target needs; -ENOTRECOVERABLE if a target can't unmap what is to be hidden or
  * changed. After an error all is as before, unless the log says that it could not be.
  */
@@ -338,8 +360,11 @@ int dpmgr_map_region_enable(struct dpmgr_map_region *region, enum dpmgr_map_acce
 	enum dpmgr_map_access old;
 	int ret;
 
-	if (access != DPMGR_MAP_READ_ONLY && access != DPMGR_MAP_WRITABLE)
+	if (access != DPMGR_MAP_READ_ONLY && access != DPMGR_MAP_WRITABLE) {
+		pr_err("region \"%s\" not enabled: access must be DPMGR_MAP_READ_ONLY or DPMGR_MAP_WRITABLE\n",
+		       region->name);
 		return -EINVAL;
+	}
 	guard(mutex)(&region->map->lock);
 	if (!region->enabled)
 		return appear(region, access);
@@ -357,14 +382,14 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_map_region_enable, DMA_POOL_MGR);
 
 /**
  * dpmgr_map_region_disable() - unmap a region as a whole
- * @region: the region; nothing is done if it is not enabled
+ * @region: the region; if it is not enabled, only what is stuck is tried again
  *
  * When this returns 0, no device can reach what the region contains. What it has hidden
  * reappears.
  *
  * Context: may sleep.
- * Return: 0; or -ENOTRECOVERABLE if a target could not unmap something, which a device
- * may still reach. The region is disabled all the same.
+ * Return: 0; or -ENOTRECOVERABLE if a target can't unmap something, now or since
+ * earlier, which a device may still reach. The region is disabled all the same.
  */
 int dpmgr_map_region_disable(struct dpmgr_map_region *region)
 {
@@ -389,31 +414,46 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_map_region_is_active, DMA_POOL_MGR);
 
 /* ---- sub-mappings ---------------------------------------------------------- */
 
-/* Neither in a region nor stuck, it is no more. */
-void dpmgr_map_sub_release(struct dpmgr_map_sub *sub)
+static void free_sub(struct dpmgr_map_sub *sub)
 {
-	if (sub->region || !list_empty(&sub->stuck))
-		return;
 	if (sub->release)
 		sub->release(sub->data);
 	kfree(sub);
 }
 
+/* Nothing is stuck any more: if it is in no region either, it is no more. */
+void dpmgr_map_sub_release(struct dpmgr_map_sub *sub)
+{
+	struct module *owner = sub->owner;
+
+	if (sub->region || !list_empty(&sub->stuck))
+		return;
+	free_sub(sub);
+	module_put(owner);
+}
+
+/* It is in no region any more; if it is stuck, its driver may be gone before it is. */
+static void orphan(struct dpmgr_map_sub *sub)
+{
+	if (!list_empty(&sub->stuck))
+		__module_get(sub->owner);
+	sub->region->nr_stuck -= list_count_nodes(&sub->stuck);
+	sub->region = NULL;
+}
+
 static int take_out(struct dpmgr_map_region *region, struct dpmgr_map_sub *sub)
 {
-	int ret;
-
+	dpmgr_targets_unstick(sub);
 	if (region->active)
 		dpmgr_targets_unmap(region->map, sub);
-	else
-		dpmgr_targets_unstick(sub);
 	subs_remove(sub, &region->subs);
-	sub->region = NULL;
 	region->nr_subs--;
 	region->nr_bytes -= sub->extent.length;
-	ret = list_empty(&sub->stuck) ? 0 : -ENOTRECOVERABLE;
-	dpmgr_map_sub_release(sub);
-	return ret;
+	orphan(sub);
+	if (!list_empty(&sub->stuck))
+		return -ENOTRECOVERABLE;
+	free_sub(sub);
+	return 0;
 }
 
 /* Are they in @region? The first address of it all and the last, if so. */
@@ -471,7 +511,7 @@ static int insert(struct dpmgr_map_region *region, struct dpmgr_map_sub *sub)
 		region->nr_bytes += sub->extent.length;
 		return 0;
 	}
-	sub->region = NULL;
+	orphan(sub);
 	if (!list_empty(&sub->stuck))
 		return -ENOTRECOVERABLE;
 	/* Never there: its backing was not ours to release. */
@@ -519,11 +559,32 @@ int dpmgr_map_add(struct dpmgr_map_region *region,
 	sub->access = params->access;
 	INIT_LIST_HEAD(&sub->skips);
 	INIT_LIST_HEAD(&sub->stuck);
+	sub->owner = params->owner;
 	sub->release = params->release;
 	sub->data = params->data;
 	return insert(region, sub);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_map_add, DMA_POOL_MGR);
+
+static int remove(struct dpmgr_map_region *region, u64 start, u64 last)
+{
+	struct dpmgr_map_sub *sub;
+	int ret = 0;
+
+	sub = subs_iter_first(&region->subs, start, last);
+	if (!sub)
+		return -ENOENT;
+	if (START(sub) < start)
+		return -EINVAL;
+	sub = subs_iter_first(&region->subs, last, last);
+	if (sub && LAST(sub) > last)
+		return -EINVAL;
+	while ((sub = subs_iter_first(&region->subs, start, last))) {
+		ret = take_out(region, sub) ?: ret;
+		cond_resched();
+	}
+	return ret;
+}
 
 /**
  * dpmgr_map_remove() - take sub-mappings out of a region
@@ -541,25 +602,18 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_map_add, DMA_POOL_MGR);
  */
 int dpmgr_map_remove(struct dpmgr_map_region *region, u64 offset, u64 length)
 {
-	struct dpmgr_map_sub *sub;
 	u64 start, last;
-	int ret = 0;
+	int ret;
 
-	if (!in_region(region, offset, length, &start, &last))
-		return -EINVAL;
-	guard(mutex)(&region->map->lock);
-	sub = subs_iter_first(&region->subs, start, last);
-	if (!sub)
-		return -ENOENT;
-	if (START(sub) < start)
-		return -EINVAL;
-	sub = subs_iter_first(&region->subs, last, last);
-	if (sub && LAST(sub) > last)
-		return -EINVAL;
-	while ((sub = subs_iter_first(&region->subs, start, last))) {
-		ret = take_out(region, sub) ?: ret;
-		cond_resched();
+	if (in_region(region, offset, length, &start, &last)) {
+		guard(mutex)(&region->map->lock);
+		ret = remove(region, start, last);
+	} else {
+		ret = -EINVAL;
 	}
+	if (ret == -EINVAL)
+		pr_err("region \"%s\": nothing removed at offset %#llx, %#llx bytes: it must be whole pages inside the region, and whole sub-mappings\n",
+		       region->name, offset, length);
 	return ret;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_map_remove, DMA_POOL_MGR);
@@ -568,9 +622,9 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_map_remove, DMA_POOL_MGR);
 int dpmgr_region_destroy(struct dpmgr_map_region *region)
 {
 	struct dpmgr_map_sub *sub;
-	int ret;
+	int ret = 0;
 
-	ret = disappear(region);
+	disappear(region);
 	while ((sub = dpmgr_last_sub(region)))
 		ret = take_out(region, sub) ?: ret;
 	dpmgr_overlay_unregister(region);

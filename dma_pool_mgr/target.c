@@ -118,6 +118,9 @@ static void add_stuck(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub
 	stuck_insert(stuck, &target->stuck);
 	list_add(&stuck->of_sub, &sub->stuck);
 	target->nr_stuck++;
+	/* An addition that is undone was never in its region. */
+	if (sub->region)
+		sub->region->nr_stuck++;
 }
 
 static void drop_stuck(struct dpmgr_map_stuck *stuck)
@@ -127,8 +130,21 @@ static void drop_stuck(struct dpmgr_map_stuck *stuck)
 	stuck_remove(stuck, &stuck->target->stuck);
 	list_del(&stuck->of_sub);
 	stuck->target->nr_stuck--;
+	if (sub->region)
+		sub->region->nr_stuck--;
 	kfree(stuck);
 	dpmgr_map_sub_release(sub);
+}
+
+/* A target that nobody has a handle of goes when it has nothing any more. */
+static void drop_if_lost(struct dpmgr_map_target *target)
+{
+	if (!target->is_abandoned || target->nr_stuck)
+		return;
+	list_del(&target->node);
+	module_put(target->owner);
+	module_put(target->map->module);
+	kfree(target);
 }
 
 /* What an operation said; -ENOTRECOVERABLE is ours. */
@@ -195,7 +211,21 @@ static int make_room(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 	return 0;
 }
 
-/* RAM is there after this, or an errno; device memory, or it is skipped. */
+static bool is_stuck_at(const struct dpmgr_map_target *target,
+			const struct dpmgr_map_sub *sub)
+{
+	const struct dpmgr_map_stuck *stuck;
+
+	list_for_each_entry(stuck, &sub->stuck, of_sub)
+		if (stuck->target == target)
+			return true;
+	return false;
+}
+
+/*
+ * RAM is there after this, or an errno. So is device memory, or it is skipped: but not
+ * if the target has it, and in another way.
+ */
 static int map_at(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 {
 	int ret = make_room(target, sub);
@@ -206,7 +236,7 @@ static int map_at(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 	if (!ret)
 		return 0;
 	target->nr_map_failures++;
-	if (sub->extent.memory != DPMGR_MAP_DEVICE) {
+	if (sub->extent.memory != DPMGR_MAP_DEVICE || is_stuck_at(target, sub)) {
 		pr_err_ratelimited("target \"%s\": %#llx-%#llx can't be mapped (%pe)\n",
 				   target->name, sub->extent.iova,
 				   extent_last(&sub->extent), ERR_PTR(ret));
@@ -273,14 +303,19 @@ int dpmgr_targets_unmap(struct dpmgr_map *map, struct dpmgr_map_sub *sub)
 	return ret;
 }
 
-/* Try again, of a sub-mapping that is not active and still in its region. */
+/* Try again, of a sub-mapping that is still in its region. */
 void dpmgr_targets_unstick(struct dpmgr_map_sub *sub)
 {
 	struct dpmgr_map_stuck *stuck, *next;
 
-	list_for_each_entry_safe(stuck, next, &sub->stuck, of_sub)
-		if (!op_unmap(stuck->target, &stuck->extent))
-			drop_stuck(stuck);
+	list_for_each_entry_safe(stuck, next, &sub->stuck, of_sub) {
+		struct dpmgr_map_target *target = stuck->target;
+
+		if (op_unmap(target, &stuck->extent))
+			continue;
+		drop_stuck(stuck);
+		drop_if_lost(target);
+	}
 }
 
 /* ---- joining and leaving --------------------------------------------------- */
@@ -329,6 +364,50 @@ static int replay(struct dpmgr_map_target *target)
 	return 0;
 }
 
+/* With the map's lock held; otherwise as dpmgr_map_target_register(). */
+struct dpmgr_map_target *dpmgr_target_register(struct dpmgr_map *map,
+					       const struct dpmgr_map_target_params *params)
+{
+	struct dpmgr_map_target *target;
+	const char *rule;
+	int ret;
+
+	lockdep_assert_held(&map->lock);
+	ret = check_target(params, &rule);
+	if (ret) {
+		pr_err("target refused: %s\n", rule);
+		return ERR_PTR(ret);
+	}
+	target = kzalloc(sizeof(*target), GFP_KERNEL);
+	if (!target)
+		return ERR_PTR(-ENOMEM);
+	target->map = map;
+	strscpy(target->name, params->name);
+	target->ops = params->ops;
+	target->context = params->context;
+	target->owner = params->owner;
+	target->needs = params->needs;
+	target->stuck = RB_ROOT_CACHED;
+
+	ret = replay(target);
+	if (ret && !target->nr_stuck) {
+		pr_err("target \"%s\" is not registered (%pe)\n", target->name,
+		       ERR_PTR(ret));
+		kfree(target);
+		return ERR_PTR(ret);
+	}
+	__module_get(map->module);
+	if (ret) {
+		target->is_abandoned = true;
+		__module_get(target->owner);
+		list_add_tail(&target->node, &map->lost);
+		return ERR_PTR(-ENOTRECOVERABLE);
+	}
+	list_add_tail(&target->node, &map->targets);
+	target->is_told = true;
+	return target;
+}
+
 /**
  * dpmgr_map_target_register() - tell a target of all that is active, and of all changes
  * @mgr: the manager, or an ERR_PTR, which is returned
@@ -341,49 +420,17 @@ static int replay(struct dpmgr_map_target *target)
  * Return: the target; an ERR_PTR of -EINVAL for parameters that break a rule, which the
  * log says; -ENAMETOOLONG; -ENOMEM; -EOPNOTSUPP for RAM without what it needs; or what
  * it said itself about RAM that it can't map. After an error it has nothing mapped,
- * unless it is -ENOTRECOVERABLE: it could not unmap something either, and @params->ops
- * and @params->context must stay.
+ * unless it is -ENOTRECOVERABLE: it could not unmap something either. It is told to
+ * unmap that again when the region is disabled or the sub-mapping removed; until it
+ * has, @params->owner stays, and so must @params->context.
  */
 struct dpmgr_map_target *
 dpmgr_map_target_register(struct dpmgr *mgr, const struct dpmgr_map_target_params *params)
 {
-	struct dpmgr_map_target *target;
-	const char *rule;
-	int ret;
-
 	if (IS_ERR(mgr))
 		return ERR_CAST(mgr);
-	ret = check_target(params, &rule);
-	if (ret) {
-		pr_err("target refused: %s\n", rule);
-		return ERR_PTR(ret);
-	}
-	target = kzalloc(sizeof(*target), GFP_KERNEL);
-	if (!target)
-		return ERR_PTR(-ENOMEM);
-	target->map = mgr->map;
-	strscpy(target->name, params->name);
-	target->ops = params->ops;
-	target->context = params->context;
-	target->needs = params->needs;
-	target->stuck = RB_ROOT_CACHED;
-
-	guard(mutex)(&target->map->lock);
-	ret = replay(target);
-	if (ret && !target->nr_stuck) {
-		pr_err("target \"%s\" is not registered (%pe)\n", target->name,
-		       ERR_PTR(ret));
-		kfree(target);
-		return ERR_PTR(ret);
-	}
-	__module_get(target->map->module);
-	if (ret) {
-		list_add_tail(&target->node, &target->map->lost);
-		return ERR_PTR(-ENOTRECOVERABLE);
-	}
-	list_add_tail(&target->node, &target->map->targets);
-	target->is_told = true;
-	return target;
+	guard(mutex)(&mgr->map->lock);
+	return dpmgr_target_register(mgr->map, params);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_map_target_register, DMA_POOL_MGR);
 
@@ -397,6 +444,7 @@ static int leave(struct dpmgr_map_target *target)
 	if (target->is_told)
 		withdraw(target, dpmgr_map_last_active(map));
 	target->is_told = false;
+	dpmgr_map_retry_stalled(map);
 	for (stuck = stuck_iter_first(&target->stuck, 0, U64_MAX); stuck; stuck = next) {
 		next = stuck_iter_next(stuck, 0, U64_MAX);
 		if (!op_unmap(target, &stuck->extent))
@@ -432,23 +480,3 @@ int dpmgr_map_target_unregister(struct dpmgr_map_target *target)
 	return 0;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_map_target_unregister, DMA_POOL_MGR);
-
-/* The map goes, and nobody must call those that are lost: what they have is leaked. */
-void dpmgr_targets_forget(struct dpmgr_map *map)
-{
-	struct dpmgr_map_target *target, *next_target;
-
-	list_for_each_entry_safe(target, next_target, &map->lost, node) {
-		struct dpmgr_map_stuck *stuck;
-
-		while ((stuck = stuck_iter_first(&target->stuck, 0, U64_MAX))) {
-			stuck_remove(stuck, &target->stuck);
-			list_del_init(&stuck->of_sub);
-			if (!stuck->sub->region)
-				kfree(stuck->sub);
-			kfree(stuck);
-		}
-		list_del(&target->node);
-		kfree(target);
-	}
-}

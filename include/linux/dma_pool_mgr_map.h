@@ -9,6 +9,7 @@
 #include <linux/types.h>
 
 struct device;
+struct module;
 struct pci_dev;
 
 struct dpmgr;
@@ -39,10 +40,11 @@ struct dpmgr_map_target;
  * is undone, last first. If a target can't map device memory, that is reported, and
  * this target goes without it. When a region leaves, what it hid appears; if that
  * fails, the region that should have appeared is *stalled*: inactive, reported, and
- * tried again by dpmgr_map_region_enable(). If a target can't unmap something, that is
- * reported and counted, the call returns -EIO, and the sub-mapping is *stuck*: it is
- * tried again before anything else is mapped there, and when the target is
- * unregistered, and its backing must stay until it is released.
+ * tried again by dpmgr_map_region_enable() and when a target leaves. If a target can't unmap something, that is
+ * reported and counted, the call returns -ENOTRECOVERABLE, and the sub-mapping is
+ * *stuck*: it is tried again before anything else is mapped there, when its region is
+ * disabled, once more perhaps, when it is removed, and when the target is unregistered.
+ * Its backing must stay until it is released.
  */
 
 /**
@@ -54,7 +56,8 @@ struct dpmgr_map_target;
  *                   to be removed
  * -EEXIST           a sub-mapping is there already; a device is attached already
  * -ENOENT           no sub-mapping is there to be removed
- * -EBUSY            something is stuck where a target is to map RAM
+ * -EBUSY            something is stuck where a target is to map RAM, or device memory is
+ *                   stuck with another access. A device to be attached has a client
  * -EOPNOTSUPP       RAM lacks what a target needs: a CPU address; for an IOMMU, that it
  *                   is at its physical address. Or the IOMMU isn't coherent
  * -ERANGE           beyond what an IOMMU can map, or where it reserves addresses
@@ -131,6 +134,8 @@ struct dpmgr_map_target_ops {
  * @name: for logs and debugfs, 1 to DPMGR_NAME_MAX printable ASCII bytes; copied
  * @ops: how it is told
  * @context: passed on to them
+ * @owner: module of both, THIS_MODULE; held only if the target can't be registered, and
+ *	neither unmap what it has mapped
  * @needs: DPMGR_MAP_NEEDS_*
  * @reserved32: must be zero
  * @reserved: must be zero
@@ -140,6 +145,7 @@ struct dpmgr_map_target_params {
 	const char *name;
 	const struct dpmgr_map_target_ops *ops;
 	void *context;
+	struct module *owner;
 	u32 needs;
 	u32 reserved32;
 	u64 reserved[2];
@@ -173,6 +179,7 @@ struct dpmgr_map_region_params {
  * @phys: physical address behind it
  * @vaddr: where the CPU finds it, or NULL
  * @access: what devices may do at most; what they may is up to the region as well
+ * @owner: module of @release, THIS_MODULE; held only while it is removed and stuck
  * @release: NULL, or called when no target has it any more after it was removed; in
  *	the context of a target's operation
  * @data: passed on to @release
@@ -187,6 +194,7 @@ struct dpmgr_map_sub_params {
 	u64 phys;
 	void *vaddr;
 	enum dpmgr_map_access access;
+	struct module *owner;
 	void (*release)(void *data);
 	void *data;
 	u64 reserved[2];

@@ -17,16 +17,19 @@
  * @maps: that succeed before one fails
  * @unmaps: that succeed before one fails
  * @go_on: all that come after that fail too
+ * @journal: of all targets that have a name: "+" and "-", with that and the first page
  */
 struct faults {
 	int maps;
 	int unmaps;
 	bool go_on;
+	char journal[MOST_EVENTS];
 };
 
 /**
  * struct recorder - a target
  * @target: its handle
+ * @name: one character, or 0
  * @faults: shared with others, or NULL
  * @held: what it has, in no order
  * @events: "+" and "-", with the first page of what was mapped or unmapped
@@ -34,11 +37,11 @@ struct faults {
  */
 struct recorder {
 	struct dpmgr_map_target *target;
+	char name;
 	struct faults *faults;
 	struct dpmgr_map_extent held[MOST_HELD];
 	unsigned int nr_held;
 	char events[MOST_EVENTS];
-	size_t len;
 	const char *broken;
 };
 
@@ -49,6 +52,9 @@ struct recorder *recorder_new(struct kunit *test, struct faults *faults);
 /* What dpmgr_map_target_register() returns, 0 or an errno. */
 int recorder_register(struct fixture *f, struct recorder *recorder, u32 needs);
 int recorder_unregister(struct recorder *recorder);
+/* They have been told this, in this order, since the last time. */
+void faults_expect_journal(struct kunit *test, struct faults *faults,
+			   const char *journal);
 /* It has what the map says that it has. */
 void recorder_expect(struct kunit *test, struct fixture *f, struct recorder *recorder);
 /* It has been told this since the last time. */

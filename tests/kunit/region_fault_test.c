@@ -197,7 +197,7 @@ static void sweep_unmaps(struct kunit *test, struct sweep *sweep, bool go_on)
 		sweep_expect(test, sweep);
 		/* With another permission it is something else that is to be there. */
 		ret = dpmgr_map_region_enable(sweep->low, RO);
-		KUNIT_EXPECT_EQ(test, ret, !go_on || !is_ram(sweep) ? 0 : -EBUSY);
+		KUNIT_EXPECT_EQ(test, ret, go_on ? -EBUSY : 0);
 		sweep_expect(test, sweep);
 		sweep->faults.unmaps = NEVER;
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(sweep->low, RW));
@@ -253,9 +253,10 @@ static void what_runs_out_of_memory_changes_nothing(struct kunit *test)
 	struct faults faults = { 0, NEVER, true };
 	struct dpmgr_map_region *region = NULL, *bar;
 	struct fixture *f = test->priv;
-	unsigned int n, nr_failures = 0;
+	enum { REGION, TARGET, SUB, ALL } step;
+	unsigned int n, tries, seen = 0;
 	struct recorder *r;
-	bool failed = true;
+	bool failed;
 	int ret;
 
 	if (!slab_fails())
@@ -264,16 +265,27 @@ static void what_runs_out_of_memory_changes_nothing(struct kunit *test)
 	bar = region_new(f, 0, 0, 8, DPMGR_MAP_DEVICE);
 	KUNIT_EXPECT_EQ(test, 0, region_add(bar, 0, 1));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(bar, RW));
-	for (n = 1; failed && n < 20; n++) {
+	/* Checkers allocate too, now and then, so which is the Nth is not always the same. */
+	for (tries = 0, n = 1; tries < 10 && seen != BIT(ALL) - 1; n = failed ? n + 1 : 1) {
 		fail_nth(n);
+		step = REGION;
 		region = region_new(f, 0, 8, 8, DPMGR_MAP_RAM);
+		ret = PTR_ERR_OR_ZERO(region);
 		/* That it goes without something must be written down, come what may. */
-		ret = IS_ERR(region) ? PTR_ERR(region) : recorder_register(f, r, 0);
-		ret = ret ?: region_add(bar, 1, 1);
+		if (!ret) {
+			step = TARGET;
+			ret = recorder_register(f, r, 0);
+		}
+		if (!ret) {
+			step = SUB;
+			ret = region_add(bar, 1, 1);
+		}
 		failed = has_failed();
+		tries += !failed;
 		/* What failed inside of an allocation had another way. */
 		KUNIT_EXPECT_TRUE(test, !ret || (failed && ret == -ENOMEM));
-		nr_failures += !!ret;
+		if (ret)
+			seen |= BIT(step);
 		if (IS_ERR(region))
 			continue;
 		recorder_expect(test, f, r);
@@ -284,8 +296,7 @@ static void what_runs_out_of_memory_changes_nothing(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(region));
 		region_remove(bar, 1, 1);
 	}
-	KUNIT_EXPECT_FALSE(test, failed);
-	KUNIT_EXPECT_GE(test, nr_failures, 3);
+	KUNIT_EXPECT_EQ(test, BIT(ALL) - 1, seen);
 	dpmgr_map_region_destroy(bar);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/cleanup.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/string.h>
 
 #include "region.h"
@@ -28,13 +29,23 @@ static bool same(const struct dpmgr_map_extent *a, const struct dpmgr_map_extent
 	       a->vaddr == b->vaddr && a->memory == b->memory && a->access == b->access;
 }
 
+static void append(char *events, const char *text)
+{
+	if (*events)
+		strlcat(events, " ", MOST_EVENTS);
+	strlcat(events, text, MOST_EVENTS);
+}
+
 static void note(struct recorder *recorder, char what, u64 iova)
 {
-	if (recorder->len < MOST_EVENTS - 1)
-		recorder->len += scnprintf(recorder->events + recorder->len,
-					   MOST_EVENTS - recorder->len, "%s%c%llx",
-					   recorder->len ? " " : "", what,
-					   iova >> PAGE_SHIFT);
+	char text[24];
+
+	snprintf(text, sizeof(text), "%c%llx", what, iova >> PAGE_SHIFT);
+	append(recorder->events, text);
+	if (!recorder->faults || !recorder->name)
+		return;
+	snprintf(text, sizeof(text), "%c%c%llx", what, recorder->name, iova >> PAGE_SHIFT);
+	append(recorder->faults->journal, text);
 }
 
 static bool fails(int *left, bool go_on)
@@ -108,6 +119,7 @@ int recorder_register(struct fixture *f, struct recorder *recorder, u32 needs)
 		.name = "recorder",
 		.ops = &ops,
 		.context = recorder,
+		.owner = THIS_MODULE,
 		.needs = needs,
 	};
 
@@ -183,8 +195,13 @@ void recorder_expect_events(struct kunit *test, struct recorder *recorder,
 			    const char *events)
 {
 	KUNIT_EXPECT_STREQ(test, recorder->events, events);
-	recorder->len = 0;
 	recorder->events[0] = '\0';
+}
+
+void faults_expect_journal(struct kunit *test, struct faults *faults, const char *journal)
+{
+	KUNIT_EXPECT_STREQ(test, faults->journal, journal);
+	faults->journal[0] = '\0';
 }
 
 struct dpmgr_map_region *region_new(struct fixture *f, int priority, u64 start,
