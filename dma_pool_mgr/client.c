@@ -269,6 +269,25 @@ static bool is_in_target(const struct dpmgr *mgr, struct device *dev)
 	       dpmgr_iommu_target_uses(mgr->map, domain);
 }
 
+/**
+ * dpmgr_device_has_client() - has anybody created a client for a device?
+ * @mgr: the manager
+ * @dev: the device
+ *
+ * Context: may sleep.
+ * Return: whether there is one that was not destroyed.
+ */
+bool dpmgr_device_has_client(struct dpmgr *mgr, const struct device *dev)
+{
+	struct rb_node *node;
+
+	guard(mutex)(&mgr->lock);
+	for (node = rb_first(&mgr->clients); node; node = rb_next(node))
+		if (rb_entry(node, struct dpmgr_client, node)->dev == dev)
+			return true;
+	return false;
+}
+
 /* Why pool addresses are of no use to a device; NULL if they are. Context: any. */
 const char *dpmgr_translation_rule(const struct dpmgr *mgr, struct device *dev)
 {
@@ -292,6 +311,7 @@ const char *dpmgr_translation_rule(const struct dpmgr *mgr, struct device *dev)
 		return "the device's IOMMU domain may translate; buffers need untranslated DMA";
 	}
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_translation_rule);
 
 /*
  * The page after the last that the device can address, coherently or not, if
@@ -329,6 +349,9 @@ static int check_device(struct dpmgr *mgr, struct device *dev,
 	*rule = "the device's IOMMU target has the pools, and no locked pages";
 	if (!pool && is_in_target(mgr, dev))
 		return -EOPNOTSUPP;
+	*rule = "a region hides the pool from the device's IOMMU target, or it is stalled";
+	if (pool && is_in_target(mgr, dev) && !dpmgr_map_has_pool(mgr->map, pool))
+		return -EBUSY;
 	*end_pfn = reach(dev, pool ? pool->bias : 0);
 	*max_pages = min_t(unsigned long, totalram_pages(), INT_MAX);
 	if (!pool)
@@ -427,6 +450,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	if (IS_ERR(client))
 		return client;
 	client->dev = get_device(dev);
+	client->hides_memory = mgr->streams.hides_memory || is_in_target(mgr, dev);
 	client->identity = identity;
 	client->owner = params->owner;
 	client->freeze = params->freeze;

@@ -132,6 +132,7 @@ struct dpmgr_tag {
  * @vtl0_mask: what VTL0 may do with its buffers; 0 if they aren't opened
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
+ * @hides_memory: what is in no pool is out of the device's reach, while live; fixed then
  * @identity: of the device that it was last live with. @mgr's lock
  * @owner: of @freeze and @thaw
  * @freeze: as asked for
@@ -186,6 +187,7 @@ struct dpmgr_client {
 	u32 vtl0_mask;
 	bool persistent;
 	struct device *dev;
+	bool hides_memory;
 	struct dpmgr_identity identity;
 	struct module *owner;
 	int (*freeze)(struct dpmgr_client *client);
@@ -252,6 +254,7 @@ struct dpmgr_client_saved {
 			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
 
 /* client.c */
+bool dpmgr_device_has_client(struct dpmgr *mgr, const struct device *dev);
 const char *dpmgr_translation_rule(const struct dpmgr *mgr, struct device *dev);
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
 					  const struct dpmgr_client_saved *saved);

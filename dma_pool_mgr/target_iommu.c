@@ -31,20 +31,23 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 
+#include "client.h"
 #include "dpmgr.h"
 #include "map.h"
 
 /**
  * struct dpmgr_iommu_target - a domain that follows the map
+ * @mgr: fixed
  * @map: fixed
- * @target: how it is told
+ * @target: how it is told; NULL while it is told for the first time
  * @domain: fixed
  * @node: in the map's @iommu_targets, which is also read under RCU
  * @rcu: to free it
- * @devices: struct attached
+ * @devices: struct attached; the last to leave ends it
  * @is_leaving: no group is attached any more, and the domain goes next
  */
 struct dpmgr_iommu_target {
+	struct dpmgr *mgr;
 	struct dpmgr_map *map;
 	struct dpmgr_map_target *target;
 	struct iommu_domain *domain;
@@ -72,9 +75,8 @@ struct attached {
 
 static bool is_reserved(const struct iommu_resv_region *window)
 {
-	/* What firmware wants mapped one to one may be: that is all we do. */
-	return window->type != IOMMU_RESV_DIRECT &&
-	       window->type != IOMMU_RESV_DIRECT_RELAXABLE && window->length;
+	/* What firmware would like mapped one to one may be: that is all we do. */
+	return window->type != IOMMU_RESV_DIRECT_RELAXABLE && window->length;
 }
 
 static u64 window_last(const struct iommu_resv_region *window)
@@ -82,28 +84,40 @@ static u64 window_last(const struct iommu_resv_region *window)
 	return window->start + (window->length - 1);
 }
 
-static int check_extent(const struct dpmgr_iommu_target *iommu,
-			const struct dpmgr_map_extent *extent)
+static int check_windows(const struct dpmgr_iommu_target *iommu,
+			 const struct dpmgr_map_extent *extent)
 {
-	const struct iommu_domain *domain = iommu->domain;
 	const u64 last = extent->iova + (extent->length - 1);
 	const struct iommu_resv_region *window;
 	const struct attached *attached;
 
-	if (extent->iova != extent->phys)
-		return -EOPNOTSUPP;
-	if (!IS_ALIGNED(extent->iova | extent->length,
-			1UL << __ffs(domain->pgsize_bitmap)))
-		return -EINVAL;
-	if (extent->iova < domain->geometry.aperture_start ||
-	    last > domain->geometry.aperture_end)
-		return -ERANGE;
 	list_for_each_entry(attached, &iommu->devices, node)
 		list_for_each_entry(window, &attached->windows, list)
 			if (is_reserved(window) && window->start <= last &&
 			    extent->iova <= window_last(window))
 				return -ERANGE;
 	return 0;
+}
+
+static int check_extent(const struct dpmgr_iommu_target *iommu,
+			const struct dpmgr_map_extent *extent, const char **rule)
+{
+	const struct iommu_domain *domain = iommu->domain;
+	const u64 last = extent->iova + (extent->length - 1);
+
+	*rule = "it is not at its physical address";
+	if (extent->iova != extent->phys)
+		return -EOPNOTSUPP;
+	*rule = "it must consist of whole pages of the IOMMU's";
+	if (!IS_ALIGNED(extent->iova | extent->length,
+			1UL << __ffs(domain->pgsize_bitmap)))
+		return -EINVAL;
+	*rule = "it is beyond what the IOMMU can map";
+	if (extent->iova < domain->geometry.aperture_start ||
+	    last > domain->geometry.aperture_end)
+		return -ERANGE;
+	*rule = "a device's IOMMU reserves addresses there";
+	return check_windows(iommu, extent);
 }
 
 static int protection(const struct dpmgr_map_extent *extent)
@@ -118,11 +132,25 @@ static int protection(const struct dpmgr_map_extent *extent)
 static int iommu_target_map(void *context, const struct dpmgr_map_extent *extent)
 {
 	struct dpmgr_iommu_target *iommu = context;
+	const struct iommu_domain_geometry *geometry = &iommu->domain->geometry;
+	const char *rule;
+	int ret;
 
 	lockdep_assert_held(&iommu->map->lock);
-	return check_extent(iommu, extent) ?:
-	       iommu_map(iommu->domain, extent->iova, extent->phys, extent->length,
-			 protection(extent), GFP_KERNEL);
+	ret = check_extent(iommu, extent, &rule);
+	if (!ret)
+		return iommu_map(iommu->domain, extent->iova, extent->phys, extent->length,
+				 protection(extent), GFP_KERNEL);
+	pr_warn_ratelimited("%#llx-%#llx: %s; its aperture is %#llx-%#llx\n", extent->iova,
+			    extent->iova + (extent->length - 1), rule,
+			    (u64)geometry->aperture_start, (u64)geometry->aperture_end);
+	return ret;
+}
+
+static bool is_mapped(struct dpmgr_iommu_target *iommu, u64 iova)
+{
+	/* Not its first byte: that of the very first page is at 0, which means "no". */
+	return iommu_iova_to_phys(iommu->domain, iova + 1);
 }
 
 /*
@@ -135,16 +163,30 @@ static int unmap_rest(struct dpmgr_iommu_target *iommu,
 	u64 step;
 
 	for (; done < extent->length; done += step) {
+		step = PAGE_SIZE;
+		cond_resched();
+		if (!is_mapped(iommu, extent->iova + done))
+			continue;
 		step = iommu_unmap(iommu->domain, extent->iova + done,
 				   extent->length - done);
-		if (!step && iommu_iova_to_phys(iommu->domain, extent->iova + done))
+		if (!step)
 			return -EIO;
-		step = step ?: PAGE_SIZE;
 	}
 	iommu_flush_iotlb_all(iommu->domain);
-	pr_err("an IOMMU domain had holes, or more than it was given, in %#llx-%#llx\n",
-	       extent->iova, extent->iova + (extent->length - 1));
+	pr_err_ratelimited("an IOMMU domain had holes, or more than it was given, in %#llx-%#llx\n",
+			   extent->iova, extent->iova + (extent->length - 1));
 	return 0;
+}
+
+/* No device uses the domain any more: nothing can be reached through it. */
+static void leave_domain(struct dpmgr_iommu_target *iommu)
+{
+	const struct attached *last =
+		list_first_entry(&iommu->devices, struct attached, node);
+
+	if (!iommu->is_leaving)
+		iommu_detach_group(iommu->domain, last->group);
+	iommu->is_leaving = true;
 }
 
 static int iommu_target_unmap(void *context, const struct dpmgr_map_extent *extent)
@@ -158,7 +200,9 @@ static int iommu_target_unmap(void *context, const struct dpmgr_map_extent *exte
 	if (likely(done == extent->length))
 		return 0;
 	ret = unmap_rest(iommu, extent, done);
-	/* No device uses the domain any more: nothing can be reached through it. */
+	/* One that could not be made goes, whatever stays in its domain. */
+	if (ret && !iommu->target)
+		leave_domain(iommu);
 	return iommu->is_leaving ? 0 : ret;
 }
 
@@ -212,10 +256,15 @@ static void free_attached(struct attached *attached)
 }
 
 /* A device that may become one of the target's, and what its group reserves. */
-static struct attached *new_attached(struct device *dev, const char **rule)
+static struct attached *new_attached(struct dpmgr *mgr, struct device *dev,
+				     const char **rule)
 {
 	struct attached *attached;
 	int ret;
+
+	*rule = "it has a client already, whose buffers may be out of its reach then";
+	if (dpmgr_device_has_client(mgr, dev))
+		return ERR_PTR(-EBUSY);
 
 	*rule = "it isn't behind an IOMMU";
 	if (!device_iommu_mapped(dev))
@@ -239,8 +288,8 @@ static struct attached *new_attached(struct device *dev, const char **rule)
 }
 
 /* Does the target already have something where the device reserves addresses? */
-static int check_windows(struct dpmgr_iommu_target *iommu,
-			 const struct attached *attached)
+static int check_newcomer(struct dpmgr_iommu_target *iommu,
+			  const struct attached *attached)
 {
 	const struct iommu_resv_region *window;
 
@@ -259,14 +308,28 @@ static int check_windows(struct dpmgr_iommu_target *iommu,
 	return 0;
 }
 
+static const char *claim_rule(int err)
+{
+	switch (err) {
+	case -EPERM:
+		return "its driver isn't driver_managed_dma, or another in its group";
+	case -EBUSY:
+		return "somebody else has attached its group to a domain";
+	case -EINVAL:
+		return "its firmware wants memory mapped for it or its group";
+	default:
+		return "its group can't be claimed";
+	}
+}
+
 /* 0, with the device on the list; or an errno and why. */
 static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
 		  const char **rule)
 {
 	int ret;
 
-	*rule = "its driver isn't driver_managed_dma, or another in its group";
 	ret = iommu_device_claim_dma_owner(attached->dev, iommu);
+	*rule = claim_rule(ret);
 	if (ret)
 		return ret;
 	*rule = "the domain can't be attached to its group";
@@ -283,8 +346,12 @@ static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
 /* The last of its group takes the group out, which reaches nothing after that. */
 static void detach(struct dpmgr_iommu_target *iommu, struct attached *attached)
 {
+	if (list_is_singular(&iommu->devices)) {
+		list_del_rcu(&iommu->node);
+		leave_domain(iommu);
+	}
 	list_del(&attached->node);
-	if (!has_group(iommu, attached->group))
+	if (!iommu->is_leaving && !has_group(iommu, attached->group))
 		iommu_detach_group(iommu->domain, attached->group);
 }
 
@@ -302,46 +369,28 @@ static void refuse(struct device *dev, const char *rule, int err)
 
 /* ---- the API --------------------------------------------------------------- */
 
-static int start(struct dpmgr *mgr, struct dpmgr_iommu_target *iommu)
+static int start(struct dpmgr_iommu_target *iommu)
 {
 	struct dpmgr_map_target_params params = {
 		.size = sizeof(params),
 		.ops = &iommu_ops,
 		.context = iommu,
+		.owner = THIS_MODULE,
 	};
+	struct dpmgr_map_target *target;
 	const struct attached *first =
 		list_first_entry(&iommu->devices, struct attached, node);
 	char name[DPMGR_NAME_MAX + 1];
 
 	snprintf(name, sizeof(name), "iommu %s", dev_name(first->dev));
 	params.name = name;
-	iommu->target = dpmgr_map_target_register(mgr, &params);
-	if (IS_ERR(iommu->target))
-		return PTR_ERR(iommu->target);
 	guard(mutex)(&iommu->map->lock);
+	target = dpmgr_target_register(iommu->map, &params);
+	if (IS_ERR(target))
+		return PTR_ERR(target);
+	iommu->target = target;
 	list_add_tail_rcu(&iommu->node, &iommu->map->iommu_targets);
 	return 0;
-}
-
-/* Nobody attached any more, the domain goes; only then may others own the devices. */
-static void stop(struct dpmgr_iommu_target *iommu)
-{
-	struct attached *attached, *next;
-	LIST_HEAD(devices);
-
-	scoped_guard(mutex, &iommu->map->lock) {
-		list_del_rcu(&iommu->node);
-		list_for_each_entry_safe(attached, next, &iommu->devices, node) {
-			detach(iommu, attached);
-			list_add_tail(&attached->node, &devices);
-		}
-		iommu->is_leaving = true;
-	}
-	WARN_ON(dpmgr_map_target_unregister(iommu->target));
-	iommu_domain_free(iommu->domain);
-	list_for_each_entry_safe(attached, next, &devices, node)
-		release(attached);
-	kfree_rcu(iommu, rcu);
 }
 
 /**
@@ -351,14 +400,16 @@ static void stop(struct dpmgr_iommu_target *iommu)
  *	caller, and has not started DMA
  *
  * The device gets an IOMMU domain in which all active regions are, identity-mapped: all
- * pools, and BARs that other drivers show. A client can then be created for it.
+ * pools, and BARs that other drivers show. A client can then be created for it, whose
+ * streams bounce: other memory is not in the domain. The target stays until its last
+ * device has left it by dpmgr_iommu_target_detach().
  *
  * Context: may sleep.
  * Return: the target; an ERR_PTR of -ENODEV if the device isn't behind an IOMMU;
- * -EPERM if a device of its group has a driver that uses the DMA API; -ERANGE if RAM of
- * the map is beyond what the IOMMU can map or where it reserves addresses; -EOPNOTSUPP if
- * RAM of the map is not at its physical address, or the IOMMU isn't coherent; -ENOMEM;
- * or what the IOMMU's driver says.
+ * -EPERM if a device of its group has a driver that uses the DMA API; -EBUSY if it has a
+ * client already; -ERANGE if RAM of the map is beyond what the IOMMU can map or where it
+ * reserves addresses; -EOPNOTSUPP if RAM of the map is not at its physical address, or the
+ * IOMMU isn't coherent; -ENOMEM; or what the IOMMU's driver says.
  */
 struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 						     struct device *dev)
@@ -370,7 +421,7 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 
 	if (IS_ERR(mgr))
 		return ERR_CAST(mgr);
-	attached = new_attached(dev, &rule);
+	attached = new_attached(mgr, dev, &rule);
 	if (IS_ERR(attached)) {
 		refuse(dev, rule, PTR_ERR(attached));
 		return ERR_CAST(attached);
@@ -380,6 +431,7 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 	iommu = kzalloc(sizeof(*iommu), GFP_KERNEL);
 	if (!iommu)
 		goto free_attached;
+	iommu->mgr = mgr;
 	iommu->map = mgr->map;
 	INIT_LIST_HEAD(&iommu->node);
 	INIT_LIST_HEAD(&iommu->devices);
@@ -392,18 +444,17 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 	ret = attach(iommu, attached, &rule);
 	if (ret)
 		goto free_domain;
-	ret = start(mgr, iommu);
-	if (ret) {
-		refuse(dev, "the map's memory can't be mapped for it", ret);
-		/* What it has, and can't be rid of, must stay. */
-		if (ret == -ENOTRECOVERABLE)
-			return ERR_PTR(ret);
-		iommu->target = NULL;
-		stop(iommu);
-		return ERR_PTR(ret);
-	}
+	rule = "the map's memory can't be mapped for it";
+	ret = start(iommu);
+	if (ret)
+		goto leave;
 	return iommu;
 
+leave:
+	leave_domain(iommu);
+	iommu_domain_free(iommu->domain);
+	iommu_device_release_dma_owner(dev);
+	goto free_iommu;
 free_domain:
 	iommu_domain_free(iommu->domain);
 free_iommu:
@@ -430,7 +481,7 @@ int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target, struct device *
 	const char *rule;
 	int ret;
 
-	attached = new_attached(dev, &rule);
+	attached = new_attached(target->mgr, dev, &rule);
 	ret = PTR_ERR_OR_ZERO(attached);
 	if (!ret) {
 		guard(mutex)(&target->map->lock);
@@ -438,7 +489,7 @@ int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target, struct device *
 		ret = find_attached(target, dev) ? -EEXIST : 0;
 		if (!ret) {
 			rule = "the target has something where its IOMMU reserves addresses";
-			ret = check_windows(target, attached) ?:
+			ret = check_newcomer(target, attached) ?:
 			      attach(target, attached, &rule);
 		}
 		if (ret)
@@ -450,60 +501,68 @@ int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target, struct device *
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_attach, DMA_POOL_MGR);
 
+static void end(struct dpmgr_iommu_target *iommu)
+{
+	WARN_ON(dpmgr_map_target_unregister(iommu->target));
+	iommu_domain_free(iommu->domain);
+}
+
 /**
  * dpmgr_iommu_target_detach() - a device leaves a target's domain
- * @target: the target
- * @dev: a device that was attached; it does no DMA any more
+ * @target: the target, NULL or an ERR_PTR
+ * @dev: a device that was attached, or that the target was created for; its DMA has
+ *	stopped and its clients are gone
  *
  * After this, the device is in its group's default domain again, unless another device
- * of the group is still attached. Under iommu=pt this can reach all memory.
+ * of the group is still attached. Under iommu=pt this can reach all memory. With its last
+ * device, the target goes.
  *
  * Context: may sleep.
  */
 void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target, struct device *dev)
 {
 	struct attached *attached;
+	bool ends;
 
+	if (IS_ERR_OR_NULL(target))
+		return;
+	if (dpmgr_device_has_client(target->mgr, dev))
+		dev_err(dev, "dma_pool_mgr: it leaves an IOMMU target before its client\n");
 	scoped_guard(mutex, &target->map->lock) {
 		attached = find_attached(target, dev);
 		if (WARN_ON(!attached))
 			return;
 		detach(target, attached);
+		ends = target->is_leaving;
 	}
+	/* Only when the domain is gone may others own the device. */
+	if (ends)
+		end(target);
 	release(attached);
+	if (ends)
+		kfree_rcu(target, rcu);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_detach, DMA_POOL_MGR);
 
-/**
- * dpmgr_iommu_target_destroy() - give up a target, and its devices to their default
- *	domains
- * @target: the target, NULL or an ERR_PTR
- *
- * First stop the devices' DMA, and destroy their clients. Under iommu=pt the devices can
- * reach all memory after this.
- *
- * Context: may sleep.
- */
-void dpmgr_iommu_target_destroy(struct dpmgr_iommu_target *target)
-{
-	if (!IS_ERR_OR_NULL(target))
-		stop(target);
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_destroy, DMA_POOL_MGR);
+struct managed {
+	struct dpmgr_iommu_target *target;
+};
 
-static void devm_iommu_target_destroy(void *target)
+static void managed_leaves(struct device *dev, void *res)
 {
-	dpmgr_iommu_target_destroy(target);
+	const struct managed *managed = res;
+
+	dpmgr_iommu_target_detach(managed->target, dev);
 }
 
 /**
- * devm_dpmgr_iommu_target_create() - create a target that goes with its device's driver
+ * devm_dpmgr_iommu_target_create() - create a target, and leave it with the device's
+ *	driver
  * @mgr: the manager, or an ERR_PTR, which is returned
  * @dev: the device
  *
- * dpmgr_iommu_target_create() with dpmgr_iommu_target_destroy() when @dev's driver is
- * unbound. Don't call the latter as well. Devices that were attached later must have
- * been detached by then, or are now.
+ * dpmgr_iommu_target_create(), with dpmgr_iommu_target_detach() when @dev's driver is
+ * unbound. Don't call the latter as well.
  *
  * Context: may sleep.
  * Return: as dpmgr_iommu_target_create().
@@ -511,12 +570,47 @@ static void devm_iommu_target_destroy(void *target)
 struct dpmgr_iommu_target *devm_dpmgr_iommu_target_create(struct dpmgr *mgr,
 							  struct device *dev)
 {
-	struct dpmgr_iommu_target *target = dpmgr_iommu_target_create(mgr, dev);
-	int ret;
+	struct managed *managed = devres_alloc(managed_leaves, sizeof(*managed), GFP_KERNEL);
+	struct dpmgr_iommu_target *target;
 
-	if (IS_ERR(target))
+	if (!managed)
+		return ERR_PTR(-ENOMEM);
+	target = dpmgr_iommu_target_create(mgr, dev);
+	if (IS_ERR(target)) {
+		devres_free(managed);
 		return target;
-	ret = devm_add_action_or_reset(dev, devm_iommu_target_destroy, target);
-	return ret ? ERR_PTR(ret) : target;
+	}
+	managed->target = target;
+	devres_add(dev, managed);
+	return target;
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_iommu_target_create, DMA_POOL_MGR);
+
+/**
+ * devm_dpmgr_iommu_target_attach() - attach a device, until its driver goes
+ * @target: the target
+ * @dev: the device
+ *
+ * dpmgr_iommu_target_attach(), with dpmgr_iommu_target_detach() when @dev's driver is
+ * unbound. Don't call the latter as well.
+ *
+ * Context: may sleep.
+ * Return: as dpmgr_iommu_target_attach().
+ */
+int devm_dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target, struct device *dev)
+{
+	struct managed *managed = devres_alloc(managed_leaves, sizeof(*managed), GFP_KERNEL);
+	int ret;
+
+	if (!managed)
+		return -ENOMEM;
+	ret = dpmgr_iommu_target_attach(target, dev);
+	if (ret) {
+		devres_free(managed);
+		return ret;
+	}
+	managed->target = target;
+	devres_add(dev, managed);
+	return 0;
+}
+EXPORT_SYMBOL_NS_GPL(devm_dpmgr_iommu_target_attach, DMA_POOL_MGR);

@@ -226,8 +226,9 @@ struct dpmgr_iommu_target *__must_check
 devm_dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev);
 int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
 			      struct device *dev);
+int devm_dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
+				   struct device *dev);
 void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target,
 			       struct device *dev);
-void dpmgr_iommu_target_destroy(struct dpmgr_iommu_target *target);
 
 #endif /* _LINUX_DMA_POOL_MGR_MAP_H */

@@ -16,6 +16,12 @@
  *	extra_unflushed	write anything: it is taken from the device's IOMMU domain, and
  *			the IOMMU isn't told; for a test of tests
  *	map_window	write anything: a region where the IOMMU reserves addresses
+ *	super_mapped	write "N 1" or "N 0": whether the Nth part of 4 MiB of memory, of 2, 1
+ *			and 1 MiB, is a sub-mapping; with super=1
+ *	super_tear	write N: a page of the Nth part is unmapped from the device's IOMMU
+ *			domain by other hands, and the log says what that has unmapped
+ *	stream		write anything: the device copies half a page from one stream to
+ *			another
  *
  * Locking: copy_lock, around what the device does.
  */
@@ -35,6 +41,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
@@ -75,6 +82,10 @@ static bool share;
 module_param(share, bool, 0444);
 MODULE_PARM_DESC(share, "All devices are attached to one target (default: no)");
 
+static bool super;
+module_param(super, bool, 0444);
+MODULE_PARM_DESC(super, "There is a region for superpages (default: no)");
+
 static uint mask_bits = 64;
 module_param(mask_bits, uint, 0444);
 MODULE_PARM_DESC(mask_bits, "Address bits that the driver says the device has (default: 64)");
@@ -93,6 +104,9 @@ struct edu {
 	struct dpmgr_buf *buf;
 	void *extra;
 	struct dpmgr_map_region *region;	/* of extra */
+	struct dpmgr_map_region *super;
+	phys_addr_t super_start;
+	struct dpmgr_client *client;
 	struct mutex copy_lock;		/* one transfer at a time */
 };
 
@@ -204,15 +218,21 @@ static ssize_t extra_unflushed_store(struct device *dev, struct device_attribute
 }
 static DEVICE_ATTR_WO(extra_unflushed);
 
-static struct dpmgr_map_region *make_region(struct dpmgr *mgr, u64 start, void *vaddr)
+static struct dpmgr_map_region *make_empty(struct dpmgr *mgr, u64 start, u64 length)
 {
 	const struct dpmgr_map_region_params params = {
 		.size = sizeof(params),
 		.name = "extra",
 		.start = start,
-		.length = PAGE_SIZE,
+		.length = length,
 		.memory = DPMGR_MAP_RAM,
 	};
+
+	return dpmgr_map_region_create(mgr, &params);
+}
+
+static struct dpmgr_map_region *make_region(struct dpmgr *mgr, u64 start, void *vaddr)
+{
 	const struct dpmgr_map_sub_params sub = {
 		.size = sizeof(sub),
 		.length = PAGE_SIZE,
@@ -220,7 +240,7 @@ static struct dpmgr_map_region *make_region(struct dpmgr *mgr, u64 start, void *
 		.vaddr = vaddr,
 		.access = DPMGR_MAP_WRITABLE,
 	};
-	struct dpmgr_map_region *region = dpmgr_map_region_create(mgr, &params);
+	struct dpmgr_map_region *region = make_empty(mgr, start, PAGE_SIZE);
 	int ret;
 
 	if (IS_ERR(region))
@@ -251,12 +271,113 @@ static ssize_t map_window_store(struct device *dev, struct device_attribute *att
 }
 static DEVICE_ATTR_WO(map_window);
 
+static const struct {
+	u64 offset;
+	u64 length;
+} parts[] = {
+	{ 0, SZ_2M },
+	{ SZ_2M, SZ_1M },
+	{ SZ_2M + SZ_1M, SZ_1M },
+};
+
+static int add_part(struct edu *edu, unsigned int n)
+{
+	const struct dpmgr_map_sub_params sub = {
+		.size = sizeof(sub),
+		.offset = parts[n].offset,
+		.length = parts[n].length,
+		.phys = edu->super_start + parts[n].offset,
+		.vaddr = phys_to_virt(edu->super_start + parts[n].offset),
+		.access = DPMGR_MAP_WRITABLE,
+	};
+
+	return dpmgr_map_add(edu->super, &sub);
+}
+
+static ssize_t super_mapped_store(struct device *dev, struct device_attribute *attr,
+				  const char *text, size_t count)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	unsigned int n, mapped;
+	int ret;
+
+	if (sscanf(text, "%u %u", &n, &mapped) != 2 || n >= ARRAY_SIZE(parts) || !edu->super)
+		return -EINVAL;
+	ret = mapped ? add_part(edu, n) :
+		       dpmgr_map_remove(edu->super, parts[n].offset, parts[n].length);
+	return ret ?: count;
+}
+static DEVICE_ATTR_WO(super_mapped);
+
+static ssize_t super_tear_store(struct device *dev, struct device_attribute *attr,
+				const char *text, size_t count)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	unsigned int n;
+	int ret;
+
+	ret = kstrtouint(text, 0, &n);
+	if (ret)
+		return ret;
+	if (n >= ARRAY_SIZE(parts) || !edu->super)
+		return -EINVAL;
+	dev_info(dev, "part %u: %zu bytes are unmapped\n", n,
+		 iommu_unmap(iommu_get_domain_for_dev(dev),
+			     edu->super_start + parts[n].offset, PAGE_SIZE));
+	return count;
+}
+static DEVICE_ATTR_WO(super_tear);
+
+/* A transfer between the device's buffer and half a page of ours. */
+static int stream_transfer(struct edu *edu, void *memory, enum dma_data_direction direction)
+{
+	const bool is_load = direction == DMA_TO_DEVICE;
+	struct dpmgr_stream *stream;
+	dma_addr_t address;
+	size_t len;
+	int ret;
+
+	stream = dpmgr_stream_map(edu->client, memory, HALF, direction, GFP_KERNEL);
+	if (IS_ERR(stream))
+		return PTR_ERR(stream);
+	address = dpmgr_stream_dma_addr(stream, 0, &len);
+	guard(mutex)(&edu->copy_lock);
+	ret = transfer(edu, is_load ? address : EDU_BUFFER, is_load ? EDU_BUFFER : address,
+		       is_load ? 0 : EDU_DMA_TO_MEMORY);
+	if (!ret && !is_load)
+		ret = dpmgr_stream_sync_for_cpu(stream, 0, HALF, DMA_FROM_DEVICE);
+	return dpmgr_stream_free(stream) ?: ret;
+}
+
+static ssize_t stream_store(struct device *dev, struct device_attribute *attr,
+			    const char *text, size_t count)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	u8 *memory __free(kfree) = kzalloc(2 * HALF, GFP_KERNEL);
+	size_t i;
+	int ret;
+
+	if (!memory)
+		return -ENOMEM;
+	for (i = 0; i < HALF; i++)
+		memory[i] = pattern(i);
+	ret = stream_transfer(edu, memory, DMA_TO_DEVICE) ?:
+	      stream_transfer(edu, memory + HALF, DMA_FROM_DEVICE);
+	if (ret)
+		return ret;
+	return memcmp(memory, memory + HALF, HALF) ? -EIO : count;
+}
+static DEVICE_ATTR_WO(stream);
+
 static struct attribute *edu_attrs[] = {
 	&dev_attr_copy.attr,
 	&dev_attr_dma.attr,
 	&dev_attr_extra_mapped.attr,
 	&dev_attr_extra_unflushed.attr,
 	&dev_attr_map_window.attr,
+	&dev_attr_stream.attr,
+	&dev_attr_super_mapped.attr,
+	&dev_attr_super_tear.attr,
 	NULL
 };
 
@@ -298,21 +419,28 @@ static void destroy_region(void *region)
 	dpmgr_map_region_destroy(region);
 }
 
-static void detach_target(void *dev)
-{
-	dpmgr_iommu_target_detach(shared_target, dev);
-}
-
 static void forget_target(void *unused)
 {
 	shared_target = NULL;
 }
 
-static int join_target(struct device *dev)
+static int make_super(struct device *dev, struct edu *edu, struct dpmgr *mgr)
 {
-	int ret = dpmgr_iommu_target_attach(shared_target, dev);
+	void *memory;
+	int ret;
 
-	return ret ?: devm_add_action_or_reset(dev, detach_target, dev);
+	if (!super)
+		return 0;
+	memory = (void *)devm_get_free_pages(dev, GFP_KERNEL | __GFP_ZERO, get_order(SZ_4M));
+	if (!memory)
+		return -ENOMEM;
+	edu->super_start = virt_to_phys(memory);
+	edu->super = make_empty(mgr, edu->super_start, SZ_4M);
+	if (IS_ERR(edu->super))
+		return PTR_ERR(edu->super);
+	dev_info(dev, "superpages at %pap\n", &edu->super_start);
+	ret = devm_add_action_or_reset(dev, destroy_region, edu->super);
+	return ret ?: dpmgr_map_region_enable(edu->super, DPMGR_MAP_WRITABLE);
 }
 
 static int attach_target(struct device *dev, struct edu *edu, struct dpmgr *mgr)
@@ -324,7 +452,7 @@ static int attach_target(struct device *dev, struct edu *edu, struct dpmgr *mgr)
 	if (!target)
 		return 0;
 	if (shared_target)
-		return join_target(dev);
+		return devm_dpmgr_iommu_target_attach(shared_target, dev);
 	iommu = devm_dpmgr_iommu_target_create(mgr, dev);
 	if (IS_ERR(iommu))
 		return PTR_ERR(iommu);
@@ -343,7 +471,8 @@ static int attach_target(struct device *dev, struct edu *edu, struct dpmgr *mgr)
 	if (IS_ERR(edu->region))
 		return PTR_ERR(edu->region);
 	dev_info(dev, "extra page at %pap\n", &extra);
-	return devm_add_action_or_reset(dev, destroy_region, edu->region);
+	ret = devm_add_action_or_reset(dev, destroy_region, edu->region);
+	return ret ?: make_super(dev, edu, mgr);
 }
 
 static int take_page(struct device *dev, struct edu *edu)
@@ -368,6 +497,7 @@ static int take_page(struct device *dev, struct edu *edu)
 	dpmgr_put(mgr);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
+	edu->client = owner;
 	edu->buf = dpmgr_alloc(owner, SZ_4K, GFP_KERNEL, "page");
 	return PTR_ERR_OR_ZERO(edu->buf);
 }

@@ -1,0 +1,908 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The IOMMU target under the kernel's IOMMU layer, with an IOMMU that is none: what
+ * devices reach, by pages of which size, who is in which domain when, and what becomes
+ * of it when the IOMMU can't do it.
+ */
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/platform_device.h>
+#include <linux/prandom.h>
+#include <linux/sched.h>
+
+#include "fault.h"
+#include "iommu_mock.h"
+#include "region.h"
+
+#define RW	DPMGR_MAP_WRITABLE
+#define RO	DPMGR_MAP_READ_ONLY
+
+static int iommu_init(struct kunit *test)
+{
+	mock_iommu_start(test);
+	return region_init(test);
+}
+
+static struct dpmgr_map_region *region_at(struct kunit *test, u64 start, u64 length,
+					  enum dpmgr_map_memory memory)
+{
+	const struct dpmgr_map_region_params params = {
+		.size = sizeof(params),
+		.name = "region",
+		.start = start,
+		.length = length,
+		.memory = memory,
+	};
+	struct fixture *f = test->priv;
+	struct dpmgr_map_region *region = dpmgr_map_region_create(f->mgr, &params);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, region);
+	KUNIT_ASSERT_EQ(test, 0, dpmgr_map_region_enable(region, RW));
+	return region;
+}
+
+struct backing {
+	unsigned int nr_released;
+};
+
+static void released(void *data)
+{
+	struct backing *backing = data;
+
+	backing->nr_released++;
+}
+
+/* Whatever is there is at its physical address. */
+static int add_backed(struct dpmgr_map_region *region, u64 offset, u64 length,
+		      struct backing *backing)
+{
+	const struct dpmgr_map_sub_params params = {
+		.size = sizeof(params),
+		.offset = offset,
+		.length = length,
+		.phys = region->start + offset,
+		.access = RW,
+		.release = backing ? released : NULL,
+		.data = backing,
+	};
+
+	return dpmgr_map_add(region, &params);
+}
+
+static int add(struct dpmgr_map_region *region, u64 offset, u64 length)
+{
+	return add_backed(region, offset, length, NULL);
+}
+
+static struct dpmgr_iommu_target *target_new(struct kunit *test,
+					     const struct mock_device *device)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_iommu_target *target = dpmgr_iommu_target_create(f->mgr, device->dev);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	return target;
+}
+
+/* dpmgr_iommu_target_create() is refused, and all is as before. */
+static void expect_refused(struct kunit *test, const struct mock_device *device, int err)
+{
+	struct fixture *f = test->priv;
+
+	KUNIT_EXPECT_EQ(test, err,
+			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(f->mgr, device->dev)));
+	KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, mock_iommu.nr_domains, 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->targets));
+	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->lost));
+	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->iommu_targets));
+}
+
+/* ---- pages ----------------------------------------------------------------- */
+
+static void a_superpage_lies_in_one_sub_mapping_and_goes_with_it(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_2G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M, SZ_2M - SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_4M - SZ_4K, SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_4M, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_8M - SZ_4K, SZ_2M + SZ_8K));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_1G, SZ_1G));
+	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(device, SZ_1G));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G + SZ_2M));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G + SZ_4M - SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(device, SZ_1G + SZ_4M));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G + SZ_8M - SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(device, SZ_1G + SZ_8M));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G + SZ_8M + SZ_2M));
+	KUNIT_EXPECT_EQ(test, SZ_1G, mock_reach(device, SZ_2G));
+
+	/* Beside superpages and between them, one goes; then they go. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_4M - SZ_4K, SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, mock_reach(device, SZ_1G + SZ_4M - SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G + SZ_4M - SZ_8K));
+	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(device, SZ_1G + SZ_4M));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, mock_reach(device, SZ_1G + SZ_2M - SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G + SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_1G, SZ_1G));
+	KUNIT_EXPECT_EQ(test, mock_mapped(device), region->nr_bytes);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_torn);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+	dpmgr_iommu_target_detach(target, device->dev);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_torn);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_left);
+	dpmgr_map_region_destroy(region);
+}
+
+#define NR_SLOTS	24
+#define NR_STEPS	1000
+#define NR_PAGES	(SZ_16M / SZ_4K)
+
+struct slot {
+	u64 offset;
+	u64 length;
+};
+
+static bool is_free(const struct slot *slots, u64 offset, u64 length)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_SLOTS; i++)
+		if (slots[i].offset < offset + length &&
+		    offset < slots[i].offset + slots[i].length)
+			return false;
+	return true;
+}
+
+/* Sub-mappings anywhere, of 4 KiB to 8 MiB, as a model says. */
+static void no_sub_mapping_that_goes_takes_from_another(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_16M, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct slot slots[NR_SLOTS] = { };
+	unsigned int step, i, nr_superpages = 0;
+	struct rnd_state rnd;
+
+	prandom_seed_state(&rnd, 1);
+	for (step = 0; step < NR_STEPS; step++) {
+		const u32 order = prandom_u32_state(&rnd) % 12;
+		u64 first, nr;
+
+		i = prandom_u32_state(&rnd) % NR_SLOTS;
+		if (slots[i].length) {
+			KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, slots[i].offset,
+								  slots[i].length));
+			slots[i].length = 0;
+		} else {
+			/* At odd places, or where a superpage fits. */
+			first = prandom_u32_state(&rnd) % NR_PAGES;
+			nr = min(1 + prandom_u32_state(&rnd) % (1 << order),
+				 (u32)(NR_PAGES - first));
+			if (prandom_u32_state(&rnd) % 2) {
+				first = round_down(first, 512);
+				nr = 512;
+			}
+			if (is_free(slots, first * SZ_4K, nr * SZ_4K)) {
+				slots[i] = (struct slot){ first * SZ_4K, nr * SZ_4K };
+				KUNIT_EXPECT_EQ(test, 0, add(region, slots[i].offset,
+							     slots[i].length));
+			}
+		}
+		for (i = 0; i < NR_SLOTS; i++) {
+			const u64 start = SZ_1G + slots[i].offset;
+			size_t page;
+
+			if (!slots[i].length)
+				continue;
+			page = mock_reach(device, start);
+			KUNIT_EXPECT_NE(test, 0, page);
+			KUNIT_EXPECT_LE(test, page, slots[i].length);
+			KUNIT_EXPECT_NE(test, 0,
+					mock_reach(device, start + slots[i].length - 1));
+			nr_superpages += page == SZ_2M;
+		}
+		KUNIT_EXPECT_EQ(test, mock_mapped(device), region->nr_bytes);
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+		if (step % 100)
+			continue;
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(region));
+		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(region, RW));
+	}
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_torn);
+	KUNIT_EXPECT_GT(test, nr_superpages, 100);
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+static void pages_are_protected_by_what_they_are(struct kunit *test)
+{
+	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_2M, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *bar = region_at(test, SZ_2G, SZ_2M, DPMGR_MAP_DEVICE);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+
+	KUNIT_EXPECT_EQ(test, 0, add(ram, 0, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, add(bar, 0, SZ_2M));
+	KUNIT_EXPECT_EQ(test, mock_protection(device, SZ_1G),
+			IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE);
+	KUNIT_EXPECT_EQ(test, mock_protection(device, SZ_2G),
+			IOMMU_READ | IOMMU_WRITE | IOMMU_MMIO);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(ram, RO));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(bar, RO));
+	KUNIT_EXPECT_EQ(test, mock_protection(device, SZ_1G), IOMMU_READ | IOMMU_CACHE);
+	KUNIT_EXPECT_EQ(test, mock_protection(device, SZ_2G), IOMMU_READ | IOMMU_MMIO);
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(ram);
+	dpmgr_map_region_destroy(bar);
+}
+
+static void ram_must_be_where_and_what_an_iommu_can_map(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, 0, SZ_2T, DPMGR_MAP_RAM);
+	const struct dpmgr_map_sub_params elsewhere = {
+		.size = sizeof(elsewhere),
+		.offset = SZ_1G,
+		.length = SZ_4K,
+		.phys = SZ_2G,
+		.access = RW,
+	};
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+
+	mock_iommu.first = SZ_1M;
+	target = target_new(test, device);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, dpmgr_map_add(region, &elsewhere));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_1T - SZ_8K, SZ_8K));
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_1T, SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_2T));
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_1T - SZ_4K, SZ_8K));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_1M, SZ_4K));
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_1M - SZ_4K, SZ_4K));
+	dpmgr_iommu_target_detach(target, device->dev);
+	/* At the replay. */
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_1T, SZ_4K));
+	expect_refused(test, device, -ERANGE);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_2T));
+	/* One with large pages only. */
+	mock_iommu.pgsize_bitmap = SZ_2M;
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M, SZ_4M));
+	target = target_new(test, device);
+	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(device, SZ_2M));
+	KUNIT_EXPECT_EQ(test, -EINVAL, add(region, SZ_8M, SZ_4K));
+	KUNIT_EXPECT_EQ(test, -EINVAL, add(region, SZ_8M + SZ_4K, SZ_2M));
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+/* ---- reserved windows ------------------------------------------------------ */
+
+static void a_window_that_a_device_reserves_has_no_ram(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, SZ_1G + SZ_2M, SZ_64K);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_2M, SZ_4K));
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_2M + SZ_64K - SZ_4K, SZ_2M));
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_2M - SZ_64K, SZ_64K + SZ_4K));
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, 0, SZ_4M));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M - SZ_64K, SZ_64K));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M + SZ_64K, SZ_64K));
+	dpmgr_iommu_target_detach(target, device->dev);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
+	/* At the replay. */
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4M));
+	expect_refused(test, device, -ERANGE);
+	/* What firmware would like one to one is so. */
+	device->window.type = IOMMU_RESV_DIRECT_RELAXABLE;
+	dpmgr_iommu_target_detach(target_new(test, device), device->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+static void a_device_whose_window_is_in_use_cannot_join(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *first = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *second = mock_device_new(test, NULL, SZ_1G + SZ_2M, SZ_64K);
+	struct dpmgr_iommu_target *target = target_new(test, first);
+
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M + SZ_64K - SZ_4K, SZ_8K));
+	KUNIT_EXPECT_EQ(test, -ERANGE, dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_2M, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M + SZ_64K, SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SZ_4K);
+	/* From now on it is reserved, and only while the device is there. */
+	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_2M, SZ_4K));
+	dpmgr_iommu_target_detach(target, second->dev);
+	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M, SZ_4K));
+	dpmgr_iommu_target_detach(target, first->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+static void device_memory_in_a_window_is_done_without(struct kunit *test)
+{
+	struct dpmgr_map_region *bar = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_DEVICE);
+	struct mock_device *first = mock_device_new(test, NULL, SZ_1G + SZ_2M, SZ_64K);
+	struct mock_device *second = mock_device_new(test, NULL, SZ_1G + SZ_2M, SZ_64K);
+	struct dpmgr_iommu_target *target = target_new(test, first);
+
+	KUNIT_EXPECT_EQ(test, 0, add(bar, 0, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, add(bar, SZ_2M, SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(first, SZ_1G));
+	KUNIT_EXPECT_EQ(test, 0, mock_reach(first, SZ_1G + SZ_2M));
+	/* What it hasn't got is in nobody's way. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(bar, 0, SZ_4M));
+	KUNIT_EXPECT_EQ(test, 0, mock_mapped(first));
+	dpmgr_iommu_target_detach(target, second->dev);
+	dpmgr_iommu_target_detach(target, first->dev);
+	dpmgr_map_region_destroy(bar);
+}
+
+/* ---- who is in which domain ------------------------------------------------ */
+
+static void a_device_reaches_nothing_but_the_map_until_its_domain_is_gone(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	mock_expect_events(test, "I");
+	target = target_new(test, device);
+	mock_expect_events(test, "+BP");
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G));
+	KUNIT_EXPECT_EQ(test, 0, mock_reach(device, SZ_2G));
+	dpmgr_iommu_target_detach(target, device->dev);
+	mock_expect_events(test, "B-I");
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_left);
+	dpmgr_map_region_destroy(region);
+}
+
+static void devices_come_and_go_by_groups(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *one = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *same = mock_device_new(test, one, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	target = target_new(test, one);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(same, SZ_1G));
+	KUNIT_EXPECT_EQ(test, mock_reach(other, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, -EEXIST, dpmgr_iommu_target_attach(target, one->dev));
+	/* Its group is taken. */
+	KUNIT_EXPECT_EQ(test, -EPERM,
+			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(f->mgr, same->dev)));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, same->dev));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, other->dev));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(other, SZ_1G));
+	KUNIT_EXPECT_PTR_EQ(test, one->domain, other->domain);
+
+	/* The last of a group takes it out. */
+	dpmgr_iommu_target_detach(target, one->dev);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(one, SZ_1G));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(same, SZ_1G));
+	dpmgr_iommu_target_detach(target, same->dev);
+	KUNIT_EXPECT_EQ(test, mock_reach(one, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, mock_reach(same, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(other, SZ_1G));
+	/* And it is free for another target. */
+	dpmgr_iommu_target_detach(target_new(test, same), same->dev);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, one->dev));
+	/* Whoever made it, it stays until the last has left. */
+	dpmgr_iommu_target_detach(target, other->dev);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(same, SZ_1G));
+	KUNIT_EXPECT_EQ(test, 1, mock_iommu.nr_domains);
+	dpmgr_iommu_target_detach(target, one->dev);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
+	KUNIT_EXPECT_EQ(test, mock_reach(same, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, mock_reach(other, SZ_1G), SIZE_MAX);
+	dpmgr_map_region_destroy(region);
+}
+
+/* A driver that uses the DMA API, of one device. */
+static struct device *dma_api_user;
+
+static int user_probe(struct platform_device *pdev)
+{
+	return &pdev->dev == dma_api_user ? 0 : -ENODEV;
+}
+
+static struct platform_driver user = {
+	.probe = user_probe,
+	.driver.name = MOCK_DEVICE_NAME,
+};
+
+static void a_group_with_a_driver_that_uses_the_dma_api_is_refused(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *same = mock_device_new(test, device, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+
+	dma_api_user = same->dev;
+	KUNIT_ASSERT_EQ(test, 0, platform_driver_register(&user));
+	KUNIT_ASSERT_PTR_EQ(test, same->dev->driver, &user.driver);
+	expect_refused(test, device, -EPERM);
+	target = target_new(test, other);
+	KUNIT_EXPECT_EQ(test, -EPERM, dpmgr_iommu_target_attach(target, device->dev));
+	KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
+	platform_driver_unregister(&user);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, device->dev));
+	dpmgr_iommu_target_detach(target, other->dev);
+	dpmgr_iommu_target_detach(target, device->dev);
+}
+
+static void a_device_without_an_iommu_that_will_do_is_refused(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, other);
+	struct fixture *f = test->priv;
+
+	KUNIT_EXPECT_EQ(test, -ENODEV, dpmgr_iommu_target_attach(target, f->dev));
+	mock_iommu.is_coherent = false;
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, dpmgr_iommu_target_attach(target, device->dev));
+	dpmgr_iommu_target_detach(target, other->dev);
+
+	expect_refused(test, device, -EOPNOTSUPP);
+	mock_iommu.is_coherent = true;
+	KUNIT_EXPECT_EQ(test, -ENODEV,
+			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(f->mgr, f->dev)));
+	KUNIT_EXPECT_EQ(test, -ENOENT,
+			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(ERR_PTR(-ENOENT),
+								  device->dev)));
+	mock_iommu.domains_fail = true;
+	expect_refused(test, device, -ENOSPC);
+	mock_iommu.domains_fail = false;
+	dpmgr_iommu_target_detach(target_new(test, device), device->dev);
+}
+
+static void what_cannot_be_attached_is_where_it_was(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *same = mock_device_new(test, device, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	int n;
+
+	/* The group as a whole, whichever of its devices it is. */
+	for (n = 0; n < 2; n++) {
+		mock_iommu.attachments = n;
+		expect_refused(test, device, -EBUSY);
+		KUNIT_EXPECT_EQ(test, mock_reach(same, 0), SIZE_MAX);
+	}
+	target = target_new(test, other);
+	for (n = 0; n < 2; n++) {
+		mock_iommu.attachments = n;
+		KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_iommu_target_attach(target, device->dev));
+		KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
+		KUNIT_EXPECT_EQ(test, mock_reach(same, 0), SIZE_MAX);
+	}
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, device->dev));
+	dpmgr_iommu_target_detach(target, other->dev);
+	dpmgr_iommu_target_detach(target, device->dev);
+}
+
+/* ---- clients --------------------------------------------------------------- */
+
+static int client_errno(struct kunit *test, struct device *dev, bool persistent)
+{
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+
+	params.persistent = persistent;
+	client = dpmgr_client_create(f->mgr, dev, &params);
+	if (!IS_ERR(client))
+		dpmgr_client_destroy(client);
+	return PTR_ERR_OR_ZERO(client);
+}
+
+static void a_device_in_a_target_gets_a_client_of_the_pools(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target, *theirs;
+	struct dpmgr_map_region *hiding;
+	struct fixture *f = test->priv;
+	struct dpmgr *stranger;
+
+	stranger = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stranger);
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_SHARED] = 1;
+	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
+	f->config.state = &f->state;
+	fixture_load(test, f);
+	target = target_new(test, device);
+	KUNIT_EXPECT_EQ(test, mock_mapped(device), SHARED_SIZE + PRIVATE_SIZE);
+	KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, true));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, client_errno(test, device->dev, false));
+	/* What hides the pool leaves the device without its buffers. */
+	hiding = region_new(f, 1, f->private[0].start >> PAGE_SHIFT,
+			    PRIVATE_SIZE >> PAGE_SHIFT, DPMGR_MAP_RAM);
+	KUNIT_ASSERT_EQ(test, 0, dpmgr_map_region_enable(hiding, RW));
+	KUNIT_EXPECT_EQ(test, -EBUSY, client_errno(test, device->dev, true));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(hiding));
+	KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, true));
+	/* Another manager's target is none of ours. */
+	theirs = dpmgr_iommu_target_create(stranger, other->dev);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, theirs);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, client_errno(test, other->dev, true));
+	dpmgr_iommu_target_detach(theirs, other->dev);
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_destroy(stranger);
+}
+
+static void a_device_with_a_client_cannot_come_or_go_unnoticed(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+
+	params.persistent = false;
+	client = dpmgr_client_create(f->mgr, device->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	expect_refused(test, device, -EBUSY);
+	target = target_new(test, other);
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_iommu_target_attach(target, device->dev));
+	dpmgr_client_destroy(client);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, device->dev));
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_iommu_target_detach(target, other->dev);
+}
+
+static void pools_with_a_vtom_bias_need_an_aperture_that_has_it(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_SHARED] = 1;
+	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
+	f->config.vtom_bit = 40;
+	fixture_load(test, f);
+	expect_refused(test, device, -ERANGE);
+	mock_iommu.last = 2 * SZ_1T - 1;
+	target = target_new(test, device);
+	KUNIT_EXPECT_EQ(test, mock_mapped(device), SHARED_SIZE + PRIVATE_SIZE);
+	KUNIT_EXPECT_NE(test, 0, mock_reach(device, f->shared.start | BIT_ULL(40)));
+	KUNIT_EXPECT_EQ(test, 0, mock_reach(device, f->shared.start));
+	KUNIT_EXPECT_NE(test, 0, mock_reach(device, f->private[0].start));
+	KUNIT_EXPECT_EQ(test, 0, mock_reach(device, f->private[0].start | BIT_ULL(40)));
+	dpmgr_iommu_target_detach(target, device->dev);
+}
+
+/* ---- failures -------------------------------------------------------------- */
+
+/* Mapped in three runs of pages: 4 KiB, 2 MiB twice, 4 KiB twice. */
+#define RUNS_OFFSET	(SZ_2M - SZ_4K)
+#define RUNS_LENGTH	(SZ_4K + SZ_4M + SZ_8K)
+#define NR_RUNS		3
+
+static void a_map_that_fails_midway_leaves_nothing(struct kunit *test)
+{
+	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *bar = region_at(test, SZ_2G, SZ_1G, DPMGR_MAP_DEVICE);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	int n;
+
+	KUNIT_EXPECT_EQ(test, 0, add(ram, 0, SZ_4K));
+	for (n = 0; n < 2 * NR_RUNS; n++) {
+		mock_iommu.mid_run = n % 2;
+		target = target_new(test, device);
+		mock_iommu.maps = n / 2;
+		KUNIT_EXPECT_EQ(test, -ENOSPC, add(ram, RUNS_OFFSET, RUNS_LENGTH));
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+		mock_iommu.maps = n / 2;
+		KUNIT_EXPECT_EQ(test, 0, add(bar, RUNS_OFFSET, RUNS_LENGTH));
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(bar, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 0, add(ram, RUNS_OFFSET, RUNS_LENGTH));
+		dpmgr_iommu_target_detach(target, device->dev);
+		mock_expect_events(test, n ? "+BPB-I" : "I+BPB-I");
+		/* At the replay: one run more. */
+		mock_iommu.maps = 1 + n / 2;
+		expect_refused(test, device, -ENOSPC);
+		mock_expect_events(test, "+BPB-I");
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(ram, RUNS_OFFSET, RUNS_LENGTH));
+	}
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_left);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_torn);
+	dpmgr_map_region_destroy(ram);
+	dpmgr_map_region_destroy(bar);
+}
+
+static void an_unmap_that_fails_keeps_the_backing_until_it_succeeds(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct backing backing = { };
+	int n;
+
+	/* Five pages; all of them, the first ones, and all but one stay. */
+	for (n = 0; n < 5; n++) {
+		backing.nr_released = 0;
+		KUNIT_EXPECT_EQ(test, 0, add_backed(region, RUNS_OFFSET, RUNS_LENGTH,
+						    &backing));
+		mock_iommu.unmaps = n;
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_remove(region, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 0, backing.nr_released);
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+		KUNIT_EXPECT_EQ(test, SZ_4K,
+				mock_reach(device, SZ_1G + RUNS_OFFSET + RUNS_LENGTH - 1));
+		/* What is left goes with the next try. */
+		KUNIT_EXPECT_EQ(test, -EBUSY, add(region, RUNS_OFFSET, SZ_4K));
+		mock_iommu.unmaps = MOCK_NEVER;
+		KUNIT_EXPECT_EQ(test, 0, add(region, RUNS_OFFSET, SZ_4K));
+		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
+	}
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+static void what_others_have_unmapped_does_not_keep_the_rest(struct kunit *test)
+{
+	static const u64 holes[] = {
+		RUNS_OFFSET, SZ_2M, SZ_4M, SZ_2M + SZ_4M, SZ_2M + SZ_4M + SZ_4K,
+	};
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct backing backing = { };
+	unsigned int i, set;
+
+	for (set = 0; set < BIT(ARRAY_SIZE(holes)); set++) {
+		backing.nr_released = 0;
+		KUNIT_EXPECT_EQ(test, 0, add_backed(region, RUNS_OFFSET, RUNS_LENGTH,
+						    &backing));
+		for (i = 0; i < ARRAY_SIZE(holes); i++)
+			if (set & BIT(i))
+				mock_punch(device, SZ_1G + holes[i]);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
+		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+	}
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+/* With the domain, whatever is stuck in it goes. */
+static void a_target_goes_whatever_cannot_be_unmapped(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct backing stuck = { }, active = { };
+
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, 0, SZ_2M, &stuck));
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, SZ_4M, SZ_2M, &active));
+	mock_iommu.unmaps = 0;
+	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_remove(region, 0, SZ_2M));
+	dpmgr_iommu_target_detach(target, device->dev);
+	KUNIT_EXPECT_EQ(test, 1, stuck.nr_released);
+	KUNIT_EXPECT_EQ(test, 0, active.nr_released);
+	KUNIT_EXPECT_EQ(test, SZ_4M, mock_iommu.nr_left);
+	mock_expect_events(test, "I+BPB-I");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_4M, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 1, active.nr_released);
+
+	/* Nor does it keep one that could not be made. */
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, 0, SZ_2M, &active));
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, SZ_4M, SZ_2M, &stuck));
+	mock_iommu.maps = 1;
+	expect_refused(test, device, -ENOSPC);
+	mock_expect_events(test, "+BPB-I");
+	dpmgr_map_region_destroy(region);
+	KUNIT_EXPECT_EQ(test, 2, active.nr_released);
+	KUNIT_EXPECT_EQ(test, 2, stuck.nr_released);
+}
+
+static void a_device_leaves_with_its_driver_and_the_last_ends_the_target(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *first = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *second = mock_device_new(test, NULL, 0, 0);
+	void *first_driver = devres_open_group(first->dev, NULL, GFP_KERNEL);
+	void *second_driver = devres_open_group(second->dev, NULL, GFP_KERNEL);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+
+	KUNIT_ASSERT_NOT_NULL(test, first_driver);
+	KUNIT_ASSERT_NOT_NULL(test, second_driver);
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	target = devm_dpmgr_iommu_target_create(f->mgr, first->dev);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	KUNIT_EXPECT_EQ(test, 0, devm_dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, -EEXIST, devm_dpmgr_iommu_target_attach(target, second->dev));
+	devres_release_group(first->dev, first_driver);
+	KUNIT_EXPECT_EQ(test, mock_reach(first, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(second, SZ_1G));
+	devres_release_group(second->dev, second_driver);
+	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
+	mock_iommu.domains_fail = true;
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			PTR_ERR_OR_ZERO(devm_dpmgr_iommu_target_create(f->mgr, first->dev)));
+	dpmgr_map_region_destroy(region);
+}
+
+static void what_runs_out_of_memory_leaves_nothing(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, SZ_2G, SZ_64K);
+	struct mock_device *other = mock_device_new(test, NULL, SZ_2G, SZ_64K);
+	unsigned int n, nr_refused = 0, nr_alone = 0;
+	struct fixture *f = test->priv;
+	bool failed = true;
+
+	if (!slab_fails())
+		kunit_skip(test, "needs failslab with ignore-gfp-wait=N");
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	for (n = 1; failed && n < 100; n++) {
+		struct dpmgr_iommu_target *target;
+		int ret = 0;
+
+		fail_nth(n);
+		target = dpmgr_iommu_target_create(f->mgr, device->dev);
+		if (!IS_ERR(target))
+			ret = dpmgr_iommu_target_attach(target, other->dev);
+		failed = has_failed();
+		if (IS_ERR(target)) {
+			KUNIT_EXPECT_EQ(test, -ENOMEM, PTR_ERR(target));
+			KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
+			KUNIT_EXPECT_EQ(test, mock_iommu.nr_domains, 0);
+			KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->targets));
+			nr_refused++;
+			continue;
+		}
+		KUNIT_EXPECT_TRUE(test, !ret || ret == -ENOMEM);
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G));
+		KUNIT_EXPECT_EQ(test, mock_reach(other, SZ_1G), ret ? SIZE_MAX : SZ_4K);
+		nr_alone += !!ret;
+		if (!ret)
+			dpmgr_iommu_target_detach(target, other->dev);
+		dpmgr_iommu_target_detach(target, device->dev);
+	}
+	KUNIT_EXPECT_GE(test, nr_refused, 3);
+	KUNIT_EXPECT_GE(test, nr_alone, 1);
+	KUNIT_EXPECT_FALSE(test, failed);
+	dpmgr_map_region_destroy(region);
+}
+
+struct comer {
+	struct dpmgr *mgr;
+	struct device *dev;
+	struct dpmgr_map_region *region;
+	struct completion done;
+	const char *broken;
+};
+
+#define NR_ROUNDS	150
+
+/* A driver that is bound and unbound. */
+static int come_and_go(void *data)
+{
+	struct comer *comer = data;
+	unsigned int i;
+
+	for (i = 0; i < NR_ROUNDS; i++) {
+		struct dpmgr_iommu_target *target;
+
+		target = dpmgr_iommu_target_create(comer->mgr, comer->dev);
+		if (IS_ERR(target)) {
+			comer->broken = "a target could not be made";
+			break;
+		}
+		if (dpmgr_translation_rule(comer->mgr, comer->dev))
+			comer->broken = "its target is not known";
+		cond_resched();
+		dpmgr_iommu_target_detach(target, comer->dev);
+	}
+	complete(&comer->done);
+	return 0;
+}
+
+static int change(void *data)
+{
+	struct comer *comer = data;
+	unsigned int i;
+
+	for (i = 0; i < 4 * NR_ROUNDS; i++) {
+		if (add(comer->region, SZ_2M, SZ_4M) ||
+		    dpmgr_map_remove(comer->region, 0, SZ_1G))
+			comer->broken = "a change was refused";
+		dpmgr_translation_rule(comer->mgr, comer->dev);
+		cond_resched();
+	}
+	complete(&comer->done);
+	return 0;
+}
+
+static void targets_come_and_go_while_the_map_changes(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct fixture *f = test->priv;
+	struct comer *comers;
+	unsigned int i;
+
+	comers = kunit_kcalloc(test, 3, sizeof(*comers), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, comers);
+	for (i = 0; i < 3; i++) {
+		comers[i].mgr = f->mgr;
+		comers[i].dev = i < 2 ? mock_device_new(test, NULL, 0, 0)->dev :
+					comers[0].dev;
+		comers[i].region = region;
+		init_completion(&comers[i].done);
+	}
+	for (i = 0; i < 3; i++)
+		KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(i < 2 ? come_and_go : change,
+							    &comers[i], "targets/%u", i)));
+	for (i = 0; i < 3; i++) {
+		wait_for_completion(&comers[i].done);
+		KUNIT_EXPECT_NULL(test, comers[i].broken);
+	}
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
+	dpmgr_map_region_destroy(region);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(a_superpage_lies_in_one_sub_mapping_and_goes_with_it),
+	KUNIT_CASE_SLOW(no_sub_mapping_that_goes_takes_from_another),
+	KUNIT_CASE(pages_are_protected_by_what_they_are),
+	KUNIT_CASE(ram_must_be_where_and_what_an_iommu_can_map),
+	KUNIT_CASE(a_window_that_a_device_reserves_has_no_ram),
+	KUNIT_CASE(a_device_whose_window_is_in_use_cannot_join),
+	KUNIT_CASE(device_memory_in_a_window_is_done_without),
+	KUNIT_CASE(a_device_reaches_nothing_but_the_map_until_its_domain_is_gone),
+	KUNIT_CASE(devices_come_and_go_by_groups),
+	KUNIT_CASE(a_group_with_a_driver_that_uses_the_dma_api_is_refused),
+	KUNIT_CASE(a_device_without_an_iommu_that_will_do_is_refused),
+	KUNIT_CASE(what_cannot_be_attached_is_where_it_was),
+	KUNIT_CASE(a_device_in_a_target_gets_a_client_of_the_pools),
+	KUNIT_CASE(a_device_with_a_client_cannot_come_or_go_unnoticed),
+	KUNIT_CASE(pools_with_a_vtom_bias_need_an_aperture_that_has_it),
+	KUNIT_CASE(a_map_that_fails_midway_leaves_nothing),
+	KUNIT_CASE(an_unmap_that_fails_keeps_the_backing_until_it_succeeds),
+	KUNIT_CASE(what_others_have_unmapped_does_not_keep_the_rest),
+	KUNIT_CASE(a_target_goes_whatever_cannot_be_unmapped),
+	KUNIT_CASE(a_device_leaves_with_its_driver_and_the_last_ends_the_target),
+	KUNIT_CASE(what_runs_out_of_memory_leaves_nothing),
+	KUNIT_CASE_SLOW(targets_come_and_go_while_the_map_changes),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "dpmgr_region_iommu",
+	.init = iommu_init,
+	.exit = fixture_exit,
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);
