@@ -327,7 +327,7 @@ map_walked(struct dpmgr_stream *stream, struct source *source, struct walk *walk
 		return ERR_PTR(-ENOMEM);
 	walk_pieces(*walk, max_len, source->mapping);
 	source->vaddr = source->mapping->pieces[0].vaddr;
-	if (!source->client->mgr->streams.hides_memory && reaches_all(dev, source->mapping))
+	if (!source->client->hides_memory && reaches_all(dev, source->mapping))
 		mapped = map_direct(stream, source);
 	else
 		mapped = map_to_pool(stream, source);
@@ -390,7 +390,7 @@ map_range(struct dpmgr_stream *stream, struct source *source)
 		source->rule = "vaddr must be a range of kernel memory";
 		return ERR_PTR(-EINVAL);
 	}
-	if (source->client->mgr->streams.hides_memory ||
+	if (source->client->hides_memory ||
 	    unlikely(!reaches(source->client->dev, source->vaddr, source->size)))
 		return map_to_pool(stream, source);
 	if (unlikely(source->size > ANY_MAPPING_MAX &&
@@ -433,7 +433,7 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 
 	if (unlikely((unsigned int)direction > DMA_FROM_DEVICE ||
 		     size - 1 >= ANY_MAPPING_MAX || gfp & ~DPMGR_GFP_KNOWN ||
-		     READ_ONCE(client->frozen) || mgr->streams.hides_memory ||
+		     READ_ONCE(client->frozen) || client->hides_memory ||
 		     (unsigned long)vaddr - PAGE_OFFSET > linear_size - size))
 		return false;
 	phys = virt_to_phys(vaddr);
@@ -499,7 +499,7 @@ struct dpmgr_stream *dpmgr_stream_map(struct dpmgr_client *client, void *vaddr,
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_stream *stream;
 
-	if (mgr->streams.hides_memory)
+	if (client->hides_memory)
 		return map_any(client, vaddr, size, direction, gfp);
 	stream = xchg(&raw_cpu_ptr(mgr->streams.homes)->spare, NULL);
 	if (unlikely(!stream))
@@ -755,7 +755,7 @@ static struct dpmgr_stream *try_alloc(struct source *source)
 	ret = check(source);
 	if (ret)
 		return ERR_PTR(ret);
-	if (mgr->streams.hides_memory)
+	if (source->client->hides_memory)
 		return map_to_pool(NULL, source);
 	source->rule = "no memory just now";
 	if (source->size > PAGE_SIZE << MAX_PAGE_ORDER)

@@ -571,6 +571,63 @@ static void a_device_with_a_client_cannot_come_or_go_unnoticed(struct kunit *tes
 	dpmgr_iommu_target_detach(target, other->dev);
 }
 
+static u64 address_of(const struct dpmgr_stream *stream)
+{
+	size_t len;
+
+	return dpmgr_stream_dma_addr(stream, 0, &len);
+}
+
+/* What is in no pool is in no domain. */
+static void streams_of_a_device_in_a_target_bounce(struct kunit *test)
+{
+	static const size_t sizes[] = { 100, SZ_4K, SZ_128K };
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	struct dpmgr_stream *stream;
+	struct dpmgr_buf *buf;
+	unsigned int i;
+	u8 *memory;
+
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_SHARED] = 1;
+	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
+	f->config.state = &f->state;
+	fixture_load(test, f);
+	target = target_new(test, device);
+	client = dpmgr_client_create(f->mgr, device->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	memory = kunit_kmalloc(test, SZ_128K, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		memset(memory, 0x5a + i, sizes[i]);
+		stream = dpmgr_stream_map(client, memory, sizes[i], DMA_TO_DEVICE,
+					  GFP_KERNEL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+		KUNIT_EXPECT_NE(test, 0, mock_reach(device, address_of(stream)));
+		KUNIT_EXPECT_EQ(test, 0, memcmp(phys_to_virt(address_of(stream)),
+						memory, sizes[i]));
+		dpmgr_stream_free(stream);
+		stream = dpmgr_stream_alloc_uninit(client, sizes[i], DMA_FROM_DEVICE,
+						   GFP_KERNEL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+		KUNIT_EXPECT_NE(test, 0, mock_reach(device, address_of(stream)));
+		dpmgr_stream_free(stream);
+	}
+	/* A buffer is where the device finds it. */
+	buf = fixture_alloc(test, client, SZ_4K, "queue");
+	stream = dpmgr_stream_map_buf(buf, 0, SZ_4K, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+	KUNIT_EXPECT_EQ(test, address_of(stream), dpmgr_buf_dma_addr(buf));
+	dpmgr_stream_free(stream);
+	dpmgr_free(buf);
+	dpmgr_client_destroy(client);
+	dpmgr_iommu_target_detach(target, device->dev);
+}
+
 static void pools_with_a_vtom_bias_need_an_aperture_that_has_it(struct kunit *test)
 {
 	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
@@ -887,6 +944,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_cannot_be_attached_is_where_it_was),
 	KUNIT_CASE(a_device_in_a_target_gets_a_client_of_the_pools),
 	KUNIT_CASE(a_device_with_a_client_cannot_come_or_go_unnoticed),
+	KUNIT_CASE(streams_of_a_device_in_a_target_bounce),
 	KUNIT_CASE(pools_with_a_vtom_bias_need_an_aperture_that_has_it),
 	KUNIT_CASE(a_map_that_fails_midway_leaves_nothing),
 	KUNIT_CASE(an_unmap_that_fails_keeps_the_backing_until_it_succeeds),
