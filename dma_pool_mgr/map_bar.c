@@ -9,10 +9,13 @@
  *
  * Locking: none of its own.
  */
+#include <linux/cleanup.h>
 #include <linux/device.h>
 #include <linux/err.h>
 #include <linux/export.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 
 #include "map.h"
@@ -26,15 +29,24 @@ static void bar_released(void *pdev)
 	pci_dev_put(pdev);
 }
 
+static bool is_enabled(struct dpmgr_map_region *region)
+{
+	guard(mutex)(&region->map->lock);
+	return region->enabled;
+}
+
 static void bar_leaves(struct device *dev, void *data)
 {
 	struct bar *bar = data;
 
-	if (dpmgr_map_region_is_active(bar->region))
+	if (is_enabled(bar->region))
 		dev_err(dev, "dma_pool_mgr: the driver has left a BAR mapped for other devices\n");
-	/* What is stuck keeps the device, by bar_released(). */
+	/*
+	 * What is stuck keeps the struct pci_dev, by bar_released(). Nothing can keep the
+	 * addresses: whatever comes there next is within reach.
+	 */
 	if (dpmgr_map_region_destroy(bar->region))
-		dev_err(dev, "dma_pool_mgr: other devices may still reach a BAR\n");
+		dev_err(dev, "dma_pool_mgr: other devices may still reach a BAR, and what will be at its addresses\n");
 }
 
 static int check_bar(struct pci_dev *pdev, int index)
@@ -64,6 +76,7 @@ static int fill(struct pci_dev *pdev, int index, struct dpmgr_map_region *region
 		.length = pci_resource_len(pdev, index),
 		.phys = pci_resource_start(pdev, index),
 		.access = DPMGR_MAP_WRITABLE,
+		.owner = THIS_MODULE,
 		.release = bar_released,
 		.data = pci_dev_get(pdev),
 	};
