@@ -321,6 +321,11 @@ def row(guest, table, name):
 def load_target(guest, parameters=""):
     """Load the driver, with a target; return its page's DMA address and page number, and
     the address of the page that is in no pool."""
+    return load_target_log(guest, parameters)[:3]
+
+
+def load_target_log(guest, parameters=""):
+    """The same, and what the log says."""
     guest.dmesg()
     guest.run("modprobe dpmgr_edu target=1 " + parameters)
     log = guest.dmesg()
@@ -328,7 +333,7 @@ def load_target(guest, parameters=""):
                       log, re.M)
     extra = re.search(r"^dpmgr_edu .*: extra page at (0x[0-9a-f]+)$", log, re.M)
     expect(found and extra, "the edu driver did not say that DMA works:\n" + log)
-    return int(found[1], 16), int(found[2], 16), int(extra[1], 16)
+    return int(found[1], 16), int(found[2], 16), int(extra[1], 16), log
 
 
 def target_name(guest):
@@ -432,6 +437,13 @@ def iommu_groups(test):
             expect(len(groups) == 3, f"the groups are {groups}")
             expect(len(guest.run(f"cat {steps.DEBUGFS}/targets").splitlines()) == 2,
                    "there is not one target")
+        with test.case("when the driver of the one that the target was made for leaves, the "
+                       "others' DMA goes on"):
+            guest.run(f"echo {found[0]} | tee /sys/bus/pci/drivers/dpmgr_edu/unbind")
+            before = faults(guest)
+            for name in found[1:]:
+                guest.run(f"echo 1 | tee /sys/bus/pci/devices/{name}/copy")
+            expect(faults(guest) == before, "there were faults")
             guest.run("rmmod dpmgr_edu")
             expect(len(guest.run(f"cat {steps.DEBUGFS}/targets").splitlines()) == 1,
                    "a target is left")
@@ -446,6 +458,116 @@ def iommu_groups(test):
             expect(len(guest.run(f"cat {steps.DEBUGFS}/targets").splitlines()) == 4,
                    "there are not three targets")
             guest.run("rmmod dpmgr_edu")
+        guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
+
+
+MIB = 1 << 20
+# Of the driver's superpages: offset and bytes.
+PARTS = ((0, 2 * MIB), (2 * MIB, MIB), (3 * MIB, MIB))
+
+
+@scenario
+def iommu_superpages(test):
+    ram = test.ram()
+    with test.boot(steps.memmap(SMALL) + " intel_iommu=on no_timer_check", ram=ram,
+                   devices=[*IOMMU, *EDU]) as guest:
+        guest.run(steps.load_command(SMALL))
+        dma_addr, _, _, log = load_target_log(guest, "super=1")
+        start = int(re.search(r"dpmgr_edu .*: superpages at (0x[0-9a-f]+)$", log, re.M)[1], 16)
+        expect(start % (4 * MIB) == 0, f"{start:#x} is not aligned")
+
+        def ends(part):
+            offset, size = PARTS[part]
+            return start + offset, start + offset + size - HALF
+
+        def expect_reached(part, reached):
+            for address in ends(part):
+                dma(guest, "store", address, faulting=not reached)
+
+        def mapped_bytes():
+            return int(row(guest, "targets", target_name(guest))["bytes"]) - (64 << 20)
+
+        def change(part, mapped):
+            guest.run(f"echo {part} {mapped} | tee {SYSFS}/super_mapped")
+
+        with test.case("sub-mappings side by side, one of 2 MiB and two of half of that, are "
+                       "all reached, to their ends: so the host says"):
+            for part in range(3):
+                change(part, 1)
+            expect(mapped_bytes() == 4 * MIB, f"{mapped_bytes()} bytes are mapped")
+            dma(guest, "load", dma_addr)
+            for part in range(3):
+                expect_reached(part, True)
+                for address in ends(part):
+                    page, offset = divmod(address, PAGE)
+                    found = page_in_file(ram, page)[offset:offset + HALF]
+                    expect(found == PATTERN, f"nothing came to {address:#x}")
+        with test.case("one that goes takes nothing from its neighbours, whose superpage it "
+                       "does not share"):
+            for gone in (1, 0, 2):
+                change(gone, 0)
+                expect(mapped_bytes() == 4 * MIB - PARTS[gone][1],
+                       f"{mapped_bytes()} bytes are mapped")
+                for part in range(3):
+                    expect_reached(part, part != gone)
+                change(gone, 1)
+            expect("had holes" not in guest.dmesg(), "an unmap had another size")
+        with test.case("and there is a superpage to be torn: of the 2 MiB, a page can't be "
+                       "unmapped alone; of the others it can"):
+            for part, size in ((0, 2 * MIB), (1, PAGE), (2, PAGE)):
+                guest.dmesg()
+                guest.run(f"echo {part} | tee {SYSFS}/super_tear")
+                expect_in(f"^dpmgr_edu .*: part {part}: {size} bytes are unmapped$",
+                          guest.dmesg(), "the log")
+        guest.run("rmmod dpmgr_edu")
+        guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
+
+
+@scenario
+def iommu_vtom(test):
+    ram = test.ram()
+    append = steps.memmap(SMALL) + " intel_iommu=on no_timer_check"
+    load = steps.load_command(SMALL) + f" vtom_bit={BIT}"
+    bias = 1 << BIT
+    with test.boot(append, ram=ram, alias_bit=BIT,
+                   devices=["-device", "intel-iommu,intremap=off,aw-bits=48", *EDU]) as guest:
+        guest.run(load)
+        with test.case("attached to a target, a device's DMA in the shared pool works at its "
+                       "addresses with the vTOM bit: so the host says"):
+            before = faults(guest)
+            dma_addr, pfn, _ = load_target(guest)
+            expect(dma_addr == pfn * PAGE | bias, f"the DMA address is {dma_addr:#x}")
+            expect(faults(guest) == before, "there were faults")
+            expect(page_in_file(ram, pfn) == 2 * PATTERN, "the host finds something else")
+        with test.case("and at those without the bit it faults, as in the private pool those "
+                       "with it do"):
+            dma(guest, "store", dma_addr & ~bias, faulting=True)
+            private = pages_of(SMALL.private).start * PAGE
+            dma(guest, "store", private | bias, faulting=True)
+            dma(guest, "load", private)
+        with test.case("streams of a device in a target bounce, and their bytes arrive"):
+            before = faults(guest)
+            guest.run(f"echo 1 | tee {SYSFS}/stream")
+            expect(faults(guest) == before, "there were faults")
+        guest.run("rmmod dpmgr_edu")
+        guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
+    with test.boot(append, ram=ram, alias_bit=BIT,
+                   devices=["-device", "intel-iommu,intremap=off,aw-bits=39", *EDU]) as guest:
+        guest.run(load)
+        with test.case("an IOMMU whose aperture ends below the bit is refused, and the log "
+                       "says where it ends"):
+            guest.dmesg()
+            guest.run("modprobe dpmgr_edu target=1")
+            log = guest.dmesg()
+            expect_in(r"^dma_pool_mgr: 0x10022000000-0x10023ffffff: it is beyond what the IOMMU "
+                      "can map; its aperture is 0x0-0x7fffffffff$", log, "the log")
+            expect_in(r"^dpmgr_edu .*: dma_pool_mgr: can't be attached to an IOMMU target: the "
+                      r"map's memory can't be mapped for it \(-ERANGE\)$", log, "the log")
+            expect(guest.run(f"sed 1d {steps.DEBUGFS}/targets") == "", "a target is left")
+        guest.run("rmmod dpmgr_edu")
         guest.run("rmmod dma_pool_mgr")
         guest.power_off()
 
