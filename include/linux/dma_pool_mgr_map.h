@@ -40,11 +40,11 @@ struct dpmgr_map_target;
  * is undone, last first. If a target can't map device memory, that is reported, and
  * this target goes without it. When a region leaves, what it hid appears; if that
  * fails, the region that should have appeared is *stalled*: inactive, reported, and
- * tried again by dpmgr_map_region_enable() and when a target leaves. If a target can't unmap something, that is
- * reported and counted, the call returns -ENOTRECOVERABLE, and the sub-mapping is
- * *stuck*: it is tried again before anything else is mapped there, when its region is
- * disabled, once more perhaps, when it is removed, and when the target is unregistered.
- * Its backing must stay until it is released.
+ * tried again by dpmgr_map_region_enable() and when a target leaves. If a target can't
+ * unmap something, that is reported and counted, the call returns -ENOTRECOVERABLE, and
+ * the sub-mapping is *stuck*: it is tried again before anything else is mapped there,
+ * whenever its region is disabled, when it is removed, and when the target is
+ * unregistered. Its backing must stay until it is released.
  */
 
 /**

@@ -886,7 +886,7 @@ static int come_and_go(void *data)
 	return 0;
 }
 
-static int change(void *data)
+static int add_and_remove(void *data)
 {
 	struct comer *comer = data;
 	unsigned int i;
@@ -919,7 +919,8 @@ static void targets_come_and_go_while_the_map_changes(struct kunit *test)
 		init_completion(&comers[i].done);
 	}
 	for (i = 0; i < 3; i++)
-		KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(i < 2 ? come_and_go : change,
+		KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(i < 2 ? come_and_go :
+								     add_and_remove,
 							    &comers[i], "targets/%u", i)));
 	for (i = 0; i < 3; i++) {
 		wait_for_completion(&comers[i].done);

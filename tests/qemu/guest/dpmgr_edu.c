@@ -353,7 +353,7 @@ static ssize_t stream_store(struct device *dev, struct device_attribute *attr,
 			    const char *text, size_t count)
 {
 	struct edu *edu = dev_get_drvdata(dev);
-	u8 *memory __free(kfree) = kzalloc(2 * HALF, GFP_KERNEL);
+	u8 *memory = kzalloc(2 * HALF, GFP_KERNEL);
 	size_t i;
 	int ret;
 
@@ -363,9 +363,10 @@ static ssize_t stream_store(struct device *dev, struct device_attribute *attr,
 		memory[i] = pattern(i);
 	ret = stream_transfer(edu, memory, DMA_TO_DEVICE) ?:
 	      stream_transfer(edu, memory + HALF, DMA_FROM_DEVICE);
-	if (ret)
-		return ret;
-	return memcmp(memory, memory + HALF, HALF) ? -EIO : count;
+	if (!ret && memcmp(memory, memory + HALF, HALF))
+		ret = -EIO;
+	kfree(memory);
+	return ret ?: count;
 }
 static DEVICE_ATTR_WO(stream);
 
