@@ -138,6 +138,7 @@ static void mock_sync(struct iommu_domain *domain, struct iommu_iotlb_gather *ga
 
 static void mock_flush(struct iommu_domain *domain)
 {
+	mock_iommu.nr_punched = 0;
 	mock_iommu.nr_stale = 0;
 }
 
@@ -384,6 +385,7 @@ void mock_punch(const struct mock_device *device, u64 address)
 	struct mock_page *page = find_page(domain, address);
 
 	mtree_erase(&domain->pages, address >> PAGE_SHIFT);
+	mock_iommu.nr_punched += page->size;
 	kfree(page);
 }
 

@@ -31,6 +31,7 @@
  * @nr_domains: paging domains that there are
  * @nr_torn: pages of which a part only was to be unmapped, and all was
  * @nr_stale: bytes that are unmapped, and that devices can still reach
+ * @nr_punched: such bytes that others have unmapped: only a flush of all ends that
  * @nr_left: bytes that domains had when they were freed
  */
 struct mock_iommu {
@@ -47,6 +48,7 @@ struct mock_iommu {
 	unsigned int nr_domains;
 	unsigned int nr_torn;
 	u64 nr_stale;
+	u64 nr_punched;
 	u64 nr_left;
 };
 
@@ -84,7 +86,7 @@ struct mock_device *mock_device_new(struct kunit *test, struct mock_device *othe
 size_t mock_reach(const struct mock_device *device, u64 address);
 /* The protection of that page. */
 int mock_protection(const struct mock_device *device, u64 address);
-/* Unmap a page behind everybody's back. */
+/* Unmap a page behind everybody's back, and don't flush. */
 void mock_punch(const struct mock_device *device, u64 address);
 /* How many bytes a device's domain has. */
 u64 mock_mapped(const struct mock_device *device);

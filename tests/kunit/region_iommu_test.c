@@ -745,6 +745,7 @@ static void what_others_have_unmapped_does_not_keep_the_rest(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
 		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
 		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_punched);
 	}
 	dpmgr_iommu_target_detach(target, device->dev);
 	dpmgr_map_region_destroy(region);
