@@ -3,12 +3,16 @@
  * A PCI device's memory as a region, of a device that is none.
  */
 #include <linux/ioport.h>
+#include <linux/kmsg_dump.h>
 #include <linux/pci.h>
+#include <linux/string.h>
 
 #include "fault.h"
 #include "region.h"
 
 #define RW	DPMGR_MAP_WRITABLE
+
+#define LINE_MAX	512
 
 struct pci {
 	struct pci_dev pdev;
@@ -71,6 +75,18 @@ static void a_bar_is_a_region_of_device_memory_that_its_driver_enables(struct ku
 	KUNIT_EXPECT_TRUE(test, pci->is_released);
 }
 
+/* Whether the log has said so since @log was rewound. */
+static bool is_said(struct kunit *test, struct kmsg_dump_iter *log, const char *text)
+{
+	char *line = kunit_kmalloc(test, LINE_MAX, GFP_KERNEL);
+	bool found = false;
+
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	while (kmsg_dump_get_line(log, false, line, LINE_MAX, NULL))
+		found |= !!strstr(line, text);
+	return found;
+}
+
 static void what_is_no_bar_of_whole_pages_is_refused(struct kunit *test)
 {
 	static const struct resource bars[PCI_STD_NUM_BARS] = {
@@ -79,14 +95,21 @@ static void what_is_no_bar_of_whole_pages_is_refused(struct kunit *test)
 		[2] = DEFINE_RES_MEM(3ULL * SZ_1G, SZ_2K),
 		[3] = { .start = 0, .end = SZ_4K - 1,
 			.flags = IORESOURCE_MEM | IORESOURCE_UNSET },
-		[4] = { .flags = IORESOURCE_MEM },
+		[4] = { .start = 0, .end = -1, .flags = IORESOURCE_MEM },
 		[5] = DEFINE_RES_MEM(3ULL * SZ_1G + SZ_2K, SZ_4K),
 	};
+	static const char * const rules[PCI_STD_NUM_BARS] = {
+		"there is no memory BAR 0", "BAR 1 shares a page", "BAR 2 shares a page",
+		"there is no memory BAR 3", "BAR 4 shares a page", "BAR 5 shares a page",
+	};
 	struct fixture *f = test->priv;
+	struct kmsg_dump_iter log;
 	struct pci *pci;
 	void *driver;
 	int i;
 
+	kmsg_dump_rewind(&log);
+	is_said(test, &log, "");
 	pci = pci_new(test, &driver);
 	memcpy(pci->pdev.resource, bars, sizeof(bars));
 	/* The ROM, which is no BAR. */
@@ -95,6 +118,12 @@ static void what_is_no_bar_of_whole_pages_is_refused(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
 				    PTR_ERR_OR_ZERO(devm_dpmgr_map_bar(f->mgr, &pci->pdev, i)),
 				    "BAR %d", i);
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		struct kmsg_dump_iter from_here = log;
+
+		KUNIT_EXPECT_TRUE_MSG(test, is_said(test, &from_here, rules[i]),
+				      "the log doesn't say: %s", rules[i]);
+	}
 	KUNIT_EXPECT_EQ(test, -ENOENT,
 			PTR_ERR_OR_ZERO(devm_dpmgr_map_bar(ERR_PTR(-ENOENT), &pci->pdev, 2)));
 	KUNIT_EXPECT_NULL(test, rb_first_cached(&f->mgr->map->regions));

@@ -694,6 +694,7 @@ static void a_map_that_fails_midway_leaves_nothing(struct kunit *test)
 static void an_unmap_that_fails_keeps_the_backing_until_it_succeeds(struct kunit *test)
 {
 	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *zero = region_at(test, 0, SZ_1M, DPMGR_MAP_RAM);
 	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
 	struct dpmgr_iommu_target *target = target_new(test, device);
 	struct backing backing = { };
@@ -719,7 +720,14 @@ static void an_unmap_that_fails_keeps_the_backing_until_it_succeeds(struct kunit
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
 		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
 	}
+	/* Also of the page whose physical address is 0. */
+	KUNIT_EXPECT_EQ(test, 0, add(zero, 0, SZ_4K));
+	mock_iommu.unmaps = 0;
+	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(zero));
+	mock_iommu.unmaps = MOCK_NEVER;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(zero));
 	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(zero);
 	dpmgr_map_region_destroy(region);
 }
 
