@@ -57,7 +57,7 @@ def icount_boot(image, folder, number):
     with vm.Guest(image, console, "init_on_alloc=0" + " swiotlb=force" * forced, cpus=1,
                   accel="tcg", devices=("-icount", "shift=0,sleep=off")) as guest:
         settle(guest)
-        log = measure(guest, "bounce" if forced else "scale,api,flat,replace,stream")
+        log = measure(guest, "bounce" if forced else "scale,api,flat,replace,stream,regions")
         guest.power_off()
     return log
 

@@ -232,7 +232,7 @@ def judge_servicing(table, rows):
                       "ms", f"{row['empty_ns'] / 1e6:.2f}")
 
 
-def judge_regions(table, rows):
+def judge_regions(table, machine, rows, limit, void):
     """What one change of the region map takes, by how much there is that stays."""
     found = {at.what["subs"]: at for at in measurements(rows, "regions")}
     few, some, many = (found.get(subs) for subs in (10, 1000, 100000))
@@ -241,10 +241,10 @@ def judge_regions(table, rows):
                        ("overlay", "a region of one hidden and shown again")):
         for subs, at in ((10, few), (1000, some), (100000, many)):
             if at:
-                table.say("regions", f"UML: {what}, 4 targets, {subs:,} sub-mappings present, "
+                table.say("regions", f"{machine}: {what}, 4 targets, {subs:,} sub-mappings present, "
                           "ns", f"{at[name]:,.0f}")
-        table.most("regions", f"UML: {what}, with 100,000 present beside 10",
-                   many[name] / few[name] if few and many else None, 4)
+        table.most("regions", f"{machine}: {what}, with 100,000 present beside 10",
+                   many[name] / few[name] if few and many else None, limit, void=void)
 
 
 def judge_direct(table, machine, rows, void):
@@ -317,7 +317,7 @@ def judge_uml(table, data):
     judge_whole(table, "UML", rows)
     judge_hypercalls(table, rows)
     judge_servicing(table, rows)
-    judge_regions(table, rows)
+    judge_regions(table, "UML", rows, 3, None)
     judge_scale(table, "UML", rows)
 
 
@@ -326,7 +326,8 @@ def disagreement(rows, others):
     judged = {"flat": ("core", "near_empty"),
               "replace": ("core", "few"),
               "api": ("keeping_shared", "keeping_persistent", "buddy"),
-              "direct": ("stream_into", "stream", "dma_map_single")}
+              "direct": ("stream_into", "stream", "dma_map_single"),
+              "regions": ("add_remove", "disable_enable", "overlay")}
     most = 0
     for bench, subjects in judged.items():
         for one, other in zip(measurements(rows, bench), measurements(others, bench)):
@@ -348,6 +349,7 @@ def judge_icount(table, data):
     judge_api(table, "icount", rows, 1.2, void)
     judge_direct(table, "icount", rows, void)
     judge_bounce(table, "icount", data["icount-3"], void)
+    judge_regions(table, "icount", rows, 1.5, void)
     judge_whole(table, "icount", rows)
     judge_scale(table, "icount", rows)
 
