@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The IOMMU target under the kernel's IOMMU layer, with an IOMMU that is none: what
- * devices reach, by pages of which size, who is in which domain when, and what becomes
- * of it when the IOMMU can't do it.
+ * devices reach, by pages of which size, and who is in which domain when.
  */
 #include <linux/completion.h>
 #include <linux/kthread.h>
@@ -11,93 +10,10 @@
 #include <linux/prandom.h>
 #include <linux/sched.h>
 
-#include "fault.h"
-#include "iommu_mock.h"
-#include "region.h"
+#include "region_iommu.h"
 
 #define RW	DPMGR_MAP_WRITABLE
 #define RO	DPMGR_MAP_READ_ONLY
-
-static int iommu_init(struct kunit *test)
-{
-	mock_iommu_start(test);
-	return region_init(test);
-}
-
-static struct dpmgr_map_region *region_at(struct kunit *test, u64 start, u64 length,
-					  enum dpmgr_map_memory memory)
-{
-	const struct dpmgr_map_region_params params = {
-		.size = sizeof(params),
-		.name = "region",
-		.start = start,
-		.length = length,
-		.memory = memory,
-	};
-	struct fixture *f = test->priv;
-	struct dpmgr_map_region *region = dpmgr_map_region_create(f->mgr, &params);
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, region);
-	KUNIT_ASSERT_EQ(test, 0, dpmgr_map_region_enable(region, RW));
-	return region;
-}
-
-struct backing {
-	unsigned int nr_released;
-};
-
-static void released(void *data)
-{
-	struct backing *backing = data;
-
-	backing->nr_released++;
-}
-
-/* Whatever is there is at its physical address. */
-static int add_backed(struct dpmgr_map_region *region, u64 offset, u64 length,
-		      struct backing *backing)
-{
-	const struct dpmgr_map_sub_params params = {
-		.size = sizeof(params),
-		.offset = offset,
-		.length = length,
-		.phys = region->start + offset,
-		.access = RW,
-		.release = backing ? released : NULL,
-		.data = backing,
-	};
-
-	return dpmgr_map_add(region, &params);
-}
-
-static int add(struct dpmgr_map_region *region, u64 offset, u64 length)
-{
-	return add_backed(region, offset, length, NULL);
-}
-
-static struct dpmgr_iommu_target *target_new(struct kunit *test,
-					     const struct mock_device *device)
-{
-	struct fixture *f = test->priv;
-	struct dpmgr_iommu_target *target = dpmgr_iommu_target_create(f->mgr, device->dev);
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-	return target;
-}
-
-/* dpmgr_iommu_target_create() is refused, and all is as before. */
-static void expect_refused(struct kunit *test, const struct mock_device *device, int err)
-{
-	struct fixture *f = test->priv;
-
-	KUNIT_EXPECT_EQ(test, err,
-			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(f->mgr, device->dev)));
-	KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
-	KUNIT_EXPECT_EQ(test, mock_iommu.nr_domains, 0);
-	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->targets));
-	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->lost));
-	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->iommu_targets));
-}
 
 /* ---- pages ----------------------------------------------------------------- */
 
@@ -650,217 +566,7 @@ static void pools_with_a_vtom_bias_need_an_aperture_that_has_it(struct kunit *te
 	dpmgr_iommu_target_detach(target, device->dev);
 }
 
-/* ---- failures -------------------------------------------------------------- */
-
-/* Mapped in three runs of pages: 4 KiB, 2 MiB twice, 4 KiB twice. */
-#define RUNS_OFFSET	(SZ_2M - SZ_4K)
-#define RUNS_LENGTH	(SZ_4K + SZ_4M + SZ_8K)
-#define NR_RUNS		3
-
-static void a_map_that_fails_midway_leaves_nothing(struct kunit *test)
-{
-	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	struct dpmgr_map_region *bar = region_at(test, SZ_2G, SZ_1G, DPMGR_MAP_DEVICE);
-	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
-	struct dpmgr_iommu_target *target;
-	int n;
-
-	KUNIT_EXPECT_EQ(test, 0, add(ram, 0, SZ_4K));
-	for (n = 0; n < 2 * NR_RUNS; n++) {
-		mock_iommu.mid_run = n % 2;
-		target = target_new(test, device);
-		mock_iommu.maps = n / 2;
-		KUNIT_EXPECT_EQ(test, -ENOSPC, add(ram, RUNS_OFFSET, RUNS_LENGTH));
-		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
-		mock_iommu.maps = n / 2;
-		KUNIT_EXPECT_EQ(test, 0, add(bar, RUNS_OFFSET, RUNS_LENGTH));
-		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
-		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(bar, 0, SZ_1G));
-		KUNIT_EXPECT_EQ(test, 0, add(ram, RUNS_OFFSET, RUNS_LENGTH));
-		dpmgr_iommu_target_detach(target, device->dev);
-		mock_expect_events(test, n ? "+BPB-I" : "I+BPB-I");
-		/* At the replay: one run more. */
-		mock_iommu.maps = 1 + n / 2;
-		expect_refused(test, device, -ENOSPC);
-		mock_expect_events(test, "+BPB-I");
-		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(ram, RUNS_OFFSET, RUNS_LENGTH));
-	}
-	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_left);
-	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_torn);
-	dpmgr_map_region_destroy(ram);
-	dpmgr_map_region_destroy(bar);
-}
-
-static void an_unmap_that_fails_keeps_the_backing_until_it_succeeds(struct kunit *test)
-{
-	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	struct dpmgr_map_region *zero = region_at(test, 0, SZ_1M, DPMGR_MAP_RAM);
-	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
-	struct dpmgr_iommu_target *target = target_new(test, device);
-	struct backing backing = { };
-	int n;
-
-	/* Five pages; all of them, the first ones, and all but one stay. */
-	for (n = 0; n < 5; n++) {
-		backing.nr_released = 0;
-		KUNIT_EXPECT_EQ(test, 0, add_backed(region, RUNS_OFFSET, RUNS_LENGTH,
-						    &backing));
-		mock_iommu.unmaps = n;
-		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_remove(region, 0, SZ_1G));
-		KUNIT_EXPECT_EQ(test, 0, backing.nr_released);
-		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
-		KUNIT_EXPECT_EQ(test, SZ_4K,
-				mock_reach(device, SZ_1G + RUNS_OFFSET + RUNS_LENGTH - 1));
-		/* What is left goes with the next try. */
-		KUNIT_EXPECT_EQ(test, -EBUSY, add(region, RUNS_OFFSET, SZ_4K));
-		mock_iommu.unmaps = MOCK_NEVER;
-		KUNIT_EXPECT_EQ(test, 0, add(region, RUNS_OFFSET, SZ_4K));
-		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
-		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
-		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
-		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
-	}
-	/* Also of the page whose physical address is 0. */
-	KUNIT_EXPECT_EQ(test, 0, add(zero, 0, SZ_4K));
-	mock_iommu.unmaps = 0;
-	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(zero));
-	mock_iommu.unmaps = MOCK_NEVER;
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(zero));
-	dpmgr_iommu_target_detach(target, device->dev);
-	dpmgr_map_region_destroy(zero);
-	dpmgr_map_region_destroy(region);
-}
-
-static void what_others_have_unmapped_does_not_keep_the_rest(struct kunit *test)
-{
-	static const u64 holes[] = {
-		RUNS_OFFSET, SZ_2M, SZ_4M, SZ_2M + SZ_4M, SZ_2M + SZ_4M + SZ_4K,
-	};
-	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
-	struct dpmgr_iommu_target *target = target_new(test, device);
-	struct backing backing = { };
-	unsigned int i, set;
-
-	for (set = 0; set < BIT(ARRAY_SIZE(holes)); set++) {
-		backing.nr_released = 0;
-		KUNIT_EXPECT_EQ(test, 0, add_backed(region, RUNS_OFFSET, RUNS_LENGTH,
-						    &backing));
-		for (i = 0; i < ARRAY_SIZE(holes); i++)
-			if (set & BIT(i))
-				mock_punch(device, SZ_1G + holes[i]);
-		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
-		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
-		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
-		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
-		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_punched);
-	}
-	dpmgr_iommu_target_detach(target, device->dev);
-	dpmgr_map_region_destroy(region);
-}
-
-/* With the domain, whatever is stuck in it goes. */
-static void a_target_goes_whatever_cannot_be_unmapped(struct kunit *test)
-{
-	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
-	struct dpmgr_iommu_target *target = target_new(test, device);
-	struct backing stuck = { }, active = { };
-
-	KUNIT_EXPECT_EQ(test, 0, add_backed(region, 0, SZ_2M, &stuck));
-	KUNIT_EXPECT_EQ(test, 0, add_backed(region, SZ_4M, SZ_2M, &active));
-	mock_iommu.unmaps = 0;
-	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_remove(region, 0, SZ_2M));
-	dpmgr_iommu_target_detach(target, device->dev);
-	KUNIT_EXPECT_EQ(test, 1, stuck.nr_released);
-	KUNIT_EXPECT_EQ(test, 0, active.nr_released);
-	KUNIT_EXPECT_EQ(test, SZ_4M, mock_iommu.nr_left);
-	mock_expect_events(test, "I+BPB-I");
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_4M, SZ_2M));
-	KUNIT_EXPECT_EQ(test, 1, active.nr_released);
-
-	/* Nor does it keep one that could not be made. */
-	KUNIT_EXPECT_EQ(test, 0, add_backed(region, 0, SZ_2M, &active));
-	KUNIT_EXPECT_EQ(test, 0, add_backed(region, SZ_4M, SZ_2M, &stuck));
-	mock_iommu.maps = 1;
-	expect_refused(test, device, -ENOSPC);
-	mock_expect_events(test, "+BPB-I");
-	dpmgr_map_region_destroy(region);
-	KUNIT_EXPECT_EQ(test, 2, active.nr_released);
-	KUNIT_EXPECT_EQ(test, 2, stuck.nr_released);
-}
-
-static void a_device_leaves_with_its_driver_and_the_last_ends_the_target(struct kunit *test)
-{
-	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	struct mock_device *first = mock_device_new(test, NULL, 0, 0);
-	struct mock_device *second = mock_device_new(test, NULL, 0, 0);
-	void *first_driver = devres_open_group(first->dev, NULL, GFP_KERNEL);
-	void *second_driver = devres_open_group(second->dev, NULL, GFP_KERNEL);
-	struct dpmgr_iommu_target *target;
-	struct fixture *f = test->priv;
-
-	KUNIT_ASSERT_NOT_NULL(test, first_driver);
-	KUNIT_ASSERT_NOT_NULL(test, second_driver);
-	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
-	target = devm_dpmgr_iommu_target_create(f->mgr, first->dev);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-	KUNIT_EXPECT_EQ(test, 0, devm_dpmgr_iommu_target_attach(target, second->dev));
-	KUNIT_EXPECT_EQ(test, -EEXIST, devm_dpmgr_iommu_target_attach(target, second->dev));
-	devres_release_group(first->dev, first_driver);
-	KUNIT_EXPECT_EQ(test, mock_reach(first, SZ_1G), SIZE_MAX);
-	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(second, SZ_1G));
-	devres_release_group(second->dev, second_driver);
-	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SIZE_MAX);
-	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
-	mock_iommu.domains_fail = true;
-	KUNIT_EXPECT_EQ(test, -ENOSPC,
-			PTR_ERR_OR_ZERO(devm_dpmgr_iommu_target_create(f->mgr, first->dev)));
-	dpmgr_map_region_destroy(region);
-}
-
-static void what_runs_out_of_memory_leaves_nothing(struct kunit *test)
-{
-	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	struct mock_device *device = mock_device_new(test, NULL, SZ_2G, SZ_64K);
-	struct mock_device *other = mock_device_new(test, NULL, SZ_2G, SZ_64K);
-	unsigned int n, nr_refused = 0, nr_alone = 0;
-	struct fixture *f = test->priv;
-	bool failed = true;
-
-	if (!slab_fails())
-		kunit_skip(test, "needs failslab with ignore-gfp-wait=N");
-	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
-	for (n = 1; failed && n < 100; n++) {
-		struct dpmgr_iommu_target *target;
-		int ret = 0;
-
-		fail_nth(n);
-		target = dpmgr_iommu_target_create(f->mgr, device->dev);
-		if (!IS_ERR(target))
-			ret = dpmgr_iommu_target_attach(target, other->dev);
-		failed = has_failed();
-		if (IS_ERR(target)) {
-			KUNIT_EXPECT_EQ(test, -ENOMEM, PTR_ERR(target));
-			KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
-			KUNIT_EXPECT_EQ(test, mock_iommu.nr_domains, 0);
-			KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->targets));
-			nr_refused++;
-			continue;
-		}
-		KUNIT_EXPECT_TRUE(test, !ret || ret == -ENOMEM);
-		KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G));
-		KUNIT_EXPECT_EQ(test, mock_reach(other, SZ_1G), ret ? SIZE_MAX : SZ_4K);
-		nr_alone += !!ret;
-		if (!ret)
-			dpmgr_iommu_target_detach(target, other->dev);
-		dpmgr_iommu_target_detach(target, device->dev);
-	}
-	KUNIT_EXPECT_GE(test, nr_refused, 3);
-	KUNIT_EXPECT_GE(test, nr_alone, 1);
-	KUNIT_EXPECT_FALSE(test, failed);
-	dpmgr_map_region_destroy(region);
-}
+/* ---- at once --------------------------------------------------------------- */
 
 struct comer {
 	struct dpmgr *mgr;
@@ -956,19 +662,13 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_device_with_a_client_cannot_come_or_go_unnoticed),
 	KUNIT_CASE(streams_of_a_device_in_a_target_bounce),
 	KUNIT_CASE(pools_with_a_vtom_bias_need_an_aperture_that_has_it),
-	KUNIT_CASE(a_map_that_fails_midway_leaves_nothing),
-	KUNIT_CASE(an_unmap_that_fails_keeps_the_backing_until_it_succeeds),
-	KUNIT_CASE(what_others_have_unmapped_does_not_keep_the_rest),
-	KUNIT_CASE(a_target_goes_whatever_cannot_be_unmapped),
-	KUNIT_CASE(a_device_leaves_with_its_driver_and_the_last_ends_the_target),
-	KUNIT_CASE(what_runs_out_of_memory_leaves_nothing),
 	KUNIT_CASE_SLOW(targets_come_and_go_while_the_map_changes),
 	{}
 };
 
 static struct kunit_suite suite = {
 	.name = "dpmgr_region_iommu",
-	.init = iommu_init,
+	.init = region_iommu_init,
 	.exit = fixture_exit,
 	.test_cases = cases,
 };

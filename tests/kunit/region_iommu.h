@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Regions at physical addresses, for IOMMU targets of devices behind the mock.
+ */
+#ifndef REGION_IOMMU_H
+#define REGION_IOMMU_H
+
+#include "iommu_mock.h"
+#include "region.h"
+
+/* The mock, and a manager without pools, in test->priv. */
+int region_iommu_init(struct kunit *test);
+
+/* In bytes; enabled. */
+struct dpmgr_map_region *region_at(struct kunit *test, u64 start, u64 length,
+				   enum dpmgr_map_memory memory);
+
+struct backing {
+	unsigned int nr_released;
+};
+
+/* Whatever is there is at its physical address. */
+int add_backed(struct dpmgr_map_region *region, u64 offset, u64 length,
+	       struct backing *backing);
+
+static inline int add(struct dpmgr_map_region *region, u64 offset, u64 length)
+{
+	return add_backed(region, offset, length, NULL);
+}
+
+struct dpmgr_iommu_target *target_new(struct kunit *test,
+				      const struct mock_device *device);
+
+/* dpmgr_iommu_target_create() is refused, and all is as before. */
+void expect_refused(struct kunit *test, const struct mock_device *device, int err);
+
+#endif /* REGION_IOMMU_H */

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The IOMMU target, where the IOMMU can't do what it is told, or memory is out.
+ */
+#include "fault.h"
+#include "region_iommu.h"
+
+/* Mapped in three runs of pages: 4 KiB, 2 MiB twice, 4 KiB twice. */
+#define RUNS_OFFSET	(SZ_2M - SZ_4K)
+#define RUNS_LENGTH	(SZ_4K + SZ_4M + SZ_8K)
+#define NR_RUNS		3
+
+static void a_map_that_fails_midway_leaves_nothing(struct kunit *test)
+{
+	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *bar = region_at(test, SZ_2G, SZ_1G, DPMGR_MAP_DEVICE);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	int n;
+
+	KUNIT_EXPECT_EQ(test, 0, add(ram, 0, SZ_4K));
+	for (n = 0; n < 2 * NR_RUNS; n++) {
+		mock_iommu.mid_run = n % 2;
+		target = target_new(test, device);
+		mock_iommu.maps = n / 2;
+		KUNIT_EXPECT_EQ(test, -ENOSPC, add(ram, RUNS_OFFSET, RUNS_LENGTH));
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+		mock_iommu.maps = n / 2;
+		KUNIT_EXPECT_EQ(test, 0, add(bar, RUNS_OFFSET, RUNS_LENGTH));
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(bar, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 0, add(ram, RUNS_OFFSET, RUNS_LENGTH));
+		dpmgr_iommu_target_detach(target, device->dev);
+		mock_expect_events(test, n ? "+BPB-I" : "I+BPB-I");
+		/* At the replay: one run more. */
+		mock_iommu.maps = 1 + n / 2;
+		expect_refused(test, device, -ENOSPC);
+		mock_expect_events(test, "+BPB-I");
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(ram, RUNS_OFFSET, RUNS_LENGTH));
+	}
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_left);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_torn);
+	dpmgr_map_region_destroy(ram);
+	dpmgr_map_region_destroy(bar);
+}
+
+static void an_unmap_that_fails_keeps_the_backing_until_it_succeeds(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *zero = region_at(test, 0, SZ_1M, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct backing backing = { };
+	int n;
+
+	/* Five pages; all of them, the first ones, and all but one stay. */
+	for (n = 0; n < 5; n++) {
+		backing.nr_released = 0;
+		KUNIT_EXPECT_EQ(test, 0, add_backed(region, RUNS_OFFSET, RUNS_LENGTH,
+						    &backing));
+		mock_iommu.unmaps = n;
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_remove(region, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 0, backing.nr_released);
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+		KUNIT_EXPECT_EQ(test, SZ_4K,
+				mock_reach(device, SZ_1G + RUNS_OFFSET + RUNS_LENGTH - 1));
+		/* What is left goes with the next try. */
+		KUNIT_EXPECT_EQ(test, -EBUSY, add(region, RUNS_OFFSET, SZ_4K));
+		mock_iommu.unmaps = MOCK_NEVER;
+		KUNIT_EXPECT_EQ(test, 0, add(region, RUNS_OFFSET, SZ_4K));
+		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
+	}
+	/* Also of the page whose physical address is 0. */
+	KUNIT_EXPECT_EQ(test, 0, add(zero, 0, SZ_4K));
+	mock_iommu.unmaps = 0;
+	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(zero));
+	mock_iommu.unmaps = MOCK_NEVER;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(zero));
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(zero);
+	dpmgr_map_region_destroy(region);
+}
+
+static void what_others_have_unmapped_does_not_keep_the_rest(struct kunit *test)
+{
+	static const u64 holes[] = {
+		RUNS_OFFSET, SZ_2M, SZ_4M, SZ_2M + SZ_4M, SZ_2M + SZ_4M + SZ_4K,
+	};
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct backing backing = { };
+	unsigned int i, set;
+
+	for (set = 0; set < BIT(ARRAY_SIZE(holes)); set++) {
+		backing.nr_released = 0;
+		KUNIT_EXPECT_EQ(test, 0, add_backed(region, RUNS_OFFSET, RUNS_LENGTH,
+						    &backing));
+		for (i = 0; i < ARRAY_SIZE(holes); i++)
+			if (set & BIT(i))
+				mock_punch(device, SZ_1G + holes[i]);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, 0, SZ_1G));
+		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
+		KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_punched);
+	}
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+/* With the domain, whatever is stuck in it goes. */
+static void a_target_goes_whatever_cannot_be_unmapped(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct backing stuck = { }, active = { };
+
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, 0, SZ_2M, &stuck));
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, SZ_4M, SZ_2M, &active));
+	mock_iommu.unmaps = 0;
+	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_remove(region, 0, SZ_2M));
+	dpmgr_iommu_target_detach(target, device->dev);
+	KUNIT_EXPECT_EQ(test, 1, stuck.nr_released);
+	KUNIT_EXPECT_EQ(test, 0, active.nr_released);
+	KUNIT_EXPECT_EQ(test, SZ_4M, mock_iommu.nr_left);
+	mock_expect_events(test, "I+BPB-I");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_4M, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 1, active.nr_released);
+
+	/* Nor does it keep one that could not be made. */
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, 0, SZ_2M, &active));
+	KUNIT_EXPECT_EQ(test, 0, add_backed(region, SZ_4M, SZ_2M, &stuck));
+	mock_iommu.maps = 1;
+	expect_refused(test, device, -ENOSPC);
+	mock_expect_events(test, "+BPB-I");
+	dpmgr_map_region_destroy(region);
+	KUNIT_EXPECT_EQ(test, 2, active.nr_released);
+	KUNIT_EXPECT_EQ(test, 2, stuck.nr_released);
+}
+
+static void a_device_leaves_with_its_driver_and_the_last_ends_the_target(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *first = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *second = mock_device_new(test, NULL, 0, 0);
+	void *first_driver = devres_open_group(first->dev, NULL, GFP_KERNEL);
+	void *second_driver = devres_open_group(second->dev, NULL, GFP_KERNEL);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+
+	KUNIT_ASSERT_NOT_NULL(test, first_driver);
+	KUNIT_ASSERT_NOT_NULL(test, second_driver);
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	target = devm_dpmgr_iommu_target_create(f->mgr, first->dev);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	KUNIT_EXPECT_EQ(test, 0, devm_dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, -EEXIST, devm_dpmgr_iommu_target_attach(target, second->dev));
+	devres_release_group(first->dev, first_driver);
+	KUNIT_EXPECT_EQ(test, mock_reach(first, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(second, SZ_1G));
+	devres_release_group(second->dev, second_driver);
+	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
+	mock_iommu.domains_fail = true;
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			PTR_ERR_OR_ZERO(devm_dpmgr_iommu_target_create(f->mgr, first->dev)));
+	dpmgr_map_region_destroy(region);
+}
+
+static void what_runs_out_of_memory_leaves_nothing(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, SZ_2G, SZ_64K);
+	struct mock_device *other = mock_device_new(test, NULL, SZ_2G, SZ_64K);
+	unsigned int n, tries, nr_refused = 0, nr_alone = 0;
+	struct fixture *f = test->priv;
+	bool failed;
+
+	if (!slab_fails())
+		kunit_skip(test, "needs failslab with ignore-gfp-wait=N");
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	/* Checkers allocate too, now and then, so which is the Nth is not always the same. */
+	for (tries = 0, n = 1; !tries || (tries < 10 && (nr_refused < 3 || !nr_alone));
+	     n = failed ? n + 1 : 1) {
+		struct dpmgr_iommu_target *target;
+		int ret = 0;
+
+		fail_nth(n);
+		target = dpmgr_iommu_target_create(f->mgr, device->dev);
+		if (!IS_ERR(target))
+			ret = dpmgr_iommu_target_attach(target, other->dev);
+		failed = has_failed();
+		tries += !failed;
+		if (IS_ERR(target)) {
+			KUNIT_EXPECT_EQ(test, -ENOMEM, PTR_ERR(target));
+			KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
+			KUNIT_EXPECT_EQ(test, mock_iommu.nr_domains, 0);
+			KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->targets));
+			nr_refused++;
+			continue;
+		}
+		KUNIT_EXPECT_TRUE(test, !ret || ret == -ENOMEM);
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(device, SZ_1G));
+		KUNIT_EXPECT_EQ(test, mock_reach(other, SZ_1G), ret ? SIZE_MAX : SZ_4K);
+		nr_alone += !!ret;
+		if (!ret)
+			dpmgr_iommu_target_detach(target, other->dev);
+		dpmgr_iommu_target_detach(target, device->dev);
+	}
+	KUNIT_EXPECT_GE(test, nr_refused, 3);
+	KUNIT_EXPECT_GE(test, nr_alone, 1);
+	dpmgr_map_region_destroy(region);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(a_map_that_fails_midway_leaves_nothing),
+	KUNIT_CASE(an_unmap_that_fails_keeps_the_backing_until_it_succeeds),
+	KUNIT_CASE(what_others_have_unmapped_does_not_keep_the_rest),
+	KUNIT_CASE(a_target_goes_whatever_cannot_be_unmapped),
+	KUNIT_CASE(a_device_leaves_with_its_driver_and_the_last_ends_the_target),
+	KUNIT_CASE(what_runs_out_of_memory_leaves_nothing),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "dpmgr_region_iommu_failure",
+	.init = region_iommu_init,
+	.exit = fixture_exit,
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);
