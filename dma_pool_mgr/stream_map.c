@@ -2,9 +2,9 @@
 /*
  * Streams are mapped: where the device works is decided, once.
  *
- * Each call describes its memory in a struct source. One range of the linear map is
- * mapped as it is. All else is walked, page by page or entry by entry, and becomes a
- * mapping object with a piece for whatever is side by side.
+ * Each call describes its memory in a struct dpmgr_stream_source. One range of the linear
+ * map is mapped as it is, here. What is in pieces is stream_pieces.c's, and what is not
+ * the caller's own memory stream_alloc.c's.
  *
  * Locking: see stream.c.
  */
@@ -15,16 +15,14 @@
 #include <linux/gfp.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/pfn.h>
-#include <linux/scatterlist.h>
-#include <linux/slab.h>
-#include <linux/vmalloc.h>
+#include <linux/sizes.h>
 
 #include "client.h"
 #include "pool.h"
 #include "stream.h"
 #include "stream_inline.h"
+#include "stream_map.h"
 
 /* Up to here no device's DMA API has a limit: see swiotlb's IO_TLB_SEGSIZE. */
 #define ANY_MAPPING_MAX	SZ_64K
@@ -35,15 +33,10 @@ static bool is_hardware_isolated(const struct dpmgr *mgr)
 	       mgr->isolation == DPMGR_ISOLATION_TDX;
 }
 
-static u64 mask_of(struct device *dev)
-{
-	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
-}
-
 /* Whether the device reaches memory of the linear map. */
-static bool reaches(struct device *dev, const void *vaddr, size_t size)
+bool dpmgr_stream_reaches(struct device *dev, const void *vaddr, size_t size)
 {
-	if (likely(virt_to_phys((void *)vaddr) + size - 1 <= mask_of(dev)))
+	if (likely(virt_to_phys((void *)vaddr) + size - 1 <= dpmgr_stream_mask(dev)))
 		return true;
 	/* Its addresses are what the DMA API makes them. */
 	return use_dma_iommu(dev) || get_dma_ops(dev);
@@ -52,7 +45,7 @@ static bool reaches(struct device *dev, const void *vaddr, size_t size)
 /* The page after the last of the shared pool that the device reaches. */
 static u64 bounce_end_pfn(struct device *dev, const struct dpmgr_pool *pool)
 {
-	const u64 mask = mask_of(dev);
+	const u64 mask = dpmgr_stream_mask(dev);
 
 	if (mask < pool->bias)
 		return 0;
@@ -60,38 +53,7 @@ static u64 bounce_end_pfn(struct device *dev, const struct dpmgr_pool *pool)
 	       (offset_in_page(mask - pool->bias) == ~PAGE_MASK);
 }
 
-/* What is there to be mapped. */
-struct source {
-	struct dpmgr_client *client;
-	void *vaddr;		/* where it begins; all of it if mapping is NULL */
-	struct dpmgr_stream_mapping *mapping;
-	size_t size;
-	enum dma_data_direction direction;
-	gfp_t gfp;
-	struct dpmgr_buf *held;
-	bool owns_pages;
-	const char *rule;	/* why it was refused */
-};
-
-/* It is complete: others may see it. */
-static __always_inline void publish(struct dpmgr_stream *stream,
-				    const struct source *source,
-				    enum dpmgr_stream_choice choice)
-{
-	stream->client = source->client;
-	stream->vaddr = source->vaddr;
-	stream->size = source->size;
-	stream->start = 0;
-	stream->held = source->held;
-	stream->mapping = source->mapping;
-	stream->direction = source->direction;
-	stream->choice = choice;
-	stream->owns_pages = source->owns_pages;
-	/* Who finds it live finds all the rest. */
-	smp_store_release(&stream->state, DPMGR_STREAM_LIVE);
-}
-
-static noinline int refuse_bounce(struct source *source, u64 nr_pages)
+static noinline int refuse_bounce(struct dpmgr_stream_source *source, u64 nr_pages)
 {
 	const struct dpmgr *mgr = source->client->mgr;
 	struct device *dev = source->client->dev;
@@ -113,8 +75,8 @@ static noinline int refuse_bounce(struct source *source, u64 nr_pages)
  * Map onto pool pages: a bounce, at the same offset in a page as the memory; or, if
  * there is no memory, pages that are the stream's. The stream or an ERR_PTR.
  */
-static struct dpmgr_stream *map_to_pool(struct dpmgr_stream *stream,
-					struct source *source)
+struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
+					      struct dpmgr_stream_source *source)
 {
 	struct dpmgr *mgr = source->client->mgr;
 	struct device *dev = source->client->dev;
@@ -146,11 +108,11 @@ static struct dpmgr_stream *map_to_pool(struct dpmgr_stream *stream,
 	if (!source->vaddr) {
 		source->vaddr = buf->vaddr;
 		stream->bounce = NULL;
-		publish(stream, source, DPMGR_STREAM_POOL);
+		dpmgr_source_publish(stream, source, DPMGR_STREAM_POOL);
 		return stream;
 	}
 	stream->bounce = buf->vaddr + offset;
-	publish(stream, source, DPMGR_STREAM_BOUNCED);
+	dpmgr_source_publish(stream, source, DPMGR_STREAM_BOUNCED);
 	/* The caller's old bytes are not for the host; else they stay where unwritten. */
 	if (source->direction != DMA_FROM_DEVICE || !is_hardware_isolated(mgr))
 		dpmgr_stream_copy_bounce(stream, 0, source->size, true);
@@ -179,7 +141,7 @@ static int map_pieces(struct device *dev, struct dpmgr_stream_mapping *mapping,
 
 /* Map for the device what it reaches and sees. The stream or an ERR_PTR. */
 static __always_inline struct dpmgr_stream *
-map_direct(struct dpmgr_stream *stream, struct source *source)
+map_direct(struct dpmgr_stream *stream, struct dpmgr_stream_source *source)
 {
 	struct device *dev = source->client->dev;
 	struct dpmgr *mgr = source->client->mgr;
@@ -207,133 +169,15 @@ map_direct(struct dpmgr_stream *stream, struct source *source)
 	}
 	stream->bounce_buf = NULL;
 	stream->bounce = NULL;
-	publish(stream, source, DPMGR_STREAM_DIRECT);
+	dpmgr_source_publish(stream, source, DPMGR_STREAM_DIRECT);
 	return stream;
 }
 
-/* Memory that is walked, in pieces of the linear map. */
-struct walk {
-	struct page **pages;
-	struct scatterlist *sg;
-	void *vaddr;
-	size_t offset;
-	size_t left;
-};
-
-static bool is_vmapped(const void *vaddr)
+/* The same, not inlined. */
+struct dpmgr_stream *dpmgr_source_map_direct(struct dpmgr_stream *stream,
+					     struct dpmgr_stream_source *source)
 {
-	return is_vmalloc_or_module_addr(vaddr);
-}
-
-/* NULL for what is not memory of the kernel's, but of a device or of the firmware. */
-static struct page *vmalloc_page(const void *vaddr)
-{
-	struct page *page = vmalloc_to_page(vaddr);
-
-	return page && pfn_valid(page_to_pfn(page)) && !PageReserved(page) ? page : NULL;
-}
-
-/* The next bytes that are side by side, at most up to a page's or an entry's end. */
-static size_t walk_next(struct walk *walk, void **vaddr)
-{
-	struct page *page;
-	size_t n;
-
-	if (walk->sg) {
-		n = walk->sg->length;
-		*vaddr = sg_virt(walk->sg);
-		walk->sg = sg_next(walk->sg);
-		walk->left -= n;
-		return n;
-	}
-	n = min(walk->left, PAGE_SIZE - walk->offset);
-	if (walk->pages) {
-		page = *walk->pages++;
-	} else {
-		void *at = walk->vaddr;
-
-		walk->vaddr += n;
-		if (is_vmapped(at))
-			page = vmalloc_page(at);
-		else
-			page = virt_to_page(at);
-	}
-	*vaddr = page ? page_address(page) + walk->offset : NULL;
-	walk->offset = 0;
-	walk->left -= n;
-	return *vaddr ? n : 0;
-}
-
-/*
- * Go over the memory; put its pieces into @mapping unless that is NULL. How many
- * there are, none of them longer than @max_len; 0 if some of it isn't memory.
- */
-static u32 walk_pieces(struct walk walk, size_t max_len,
-		       struct dpmgr_stream_mapping *mapping)
-{
-	size_t done = 0, len = 0;
-	void *next = NULL;
-	u32 nr = 0;
-
-	while (walk.left) {
-		void *vaddr;
-		size_t n = walk_next(&walk, &vaddr);
-
-		if (!n)
-			return 0;
-		if (!nr || vaddr != next || len > max_len - min(n, max_len)) {
-			if (mapping)
-				mapping->pieces[nr].vaddr = vaddr;
-			nr++;
-			len = 0;
-		}
-		len += n;
-		done += n;
-		next = vaddr + n;
-		if (mapping)
-			mapping->pieces[nr - 1].end = done;
-	}
-	return nr;
-}
-
-static bool reaches_all(struct device *dev, const struct dpmgr_stream_mapping *mapping)
-{
-	size_t begin = 0;
-	u32 i;
-
-	for (i = 0; i < mapping->nr_pieces; begin = mapping->pieces[i++].end)
-		if (!reaches(dev, mapping->pieces[i].vaddr,
-			     mapping->pieces[i].end - begin))
-			return false;
-	return true;
-}
-
-/* Map memory that is perhaps in several pieces. The stream or an ERR_PTR. */
-static noinline struct dpmgr_stream *
-map_walked(struct dpmgr_stream *stream, struct source *source, struct walk *walk)
-{
-	struct device *dev = source->client->dev;
-	const size_t max_len = walk->sg ? SIZE_MAX : dma_max_mapping_size(dev);
-	struct dpmgr_stream *mapped;
-	u32 nr_pieces;
-
-	source->rule = "all of it must be mapped kernel memory";
-	nr_pieces = walk_pieces(*walk, max_len, NULL);
-	if (!nr_pieces)
-		return ERR_PTR(-EINVAL);
-	source->rule = "no memory just now";
-	source->mapping = dpmgr_stream_new_mapping(nr_pieces, source->gfp);
-	if (!source->mapping)
-		return ERR_PTR(-ENOMEM);
-	walk_pieces(*walk, max_len, source->mapping);
-	source->vaddr = source->mapping->pieces[0].vaddr;
-	if (!source->client->hides_memory && reaches_all(dev, source->mapping))
-		mapped = map_direct(stream, source);
-	else
-		mapped = map_to_pool(stream, source);
-	if (IS_ERR(mapped))
-		kfree(source->mapping);
-	return mapped;
+	return map_direct(stream, source);
 }
 
 static bool is_linear(const void *vaddr, size_t size)
@@ -342,24 +186,7 @@ static bool is_linear(const void *vaddr, size_t size)
 	       vaddr + size <= (const void *)high_memory;
 }
 
-static noinline struct dpmgr_stream *
-map_other_range(struct dpmgr_stream *stream, struct source *source)
-{
-	struct walk walk = {
-		.vaddr = source->vaddr,
-		.offset = offset_in_page(source->vaddr),
-		.left = source->size,
-	};
-
-	/* A VM area's pages, a module's or the kernel's data. */
-	if (!is_vmapped(walk.vaddr) && !virt_addr_valid(walk.vaddr)) {
-		source->rule = "vaddr must be a range of kernel memory";
-		return ERR_PTR(-EINVAL);
-	}
-	return map_walked(stream, source, &walk);
-}
-
-static __always_inline int check(struct source *source)
+static __always_inline int check(struct dpmgr_stream_source *source)
 {
 	if (unlikely((unsigned int)source->direction > DMA_FROM_DEVICE)) {
 		source->rule = "direction is DMA_TO_DEVICE, DMA_FROM_DEVICE or DMA_BIDIRECTIONAL";
@@ -376,8 +203,14 @@ static __always_inline int check(struct source *source)
 	return 0;
 }
 
+/* The same, not inlined. */
+int dpmgr_source_check(struct dpmgr_stream_source *source)
+{
+	return check(source);
+}
+
 static __always_inline struct dpmgr_stream *
-map_range(struct dpmgr_stream *stream, struct source *source)
+map_range(struct dpmgr_stream *stream, struct dpmgr_stream_source *source)
 {
 	int ret = check(source);
 
@@ -386,20 +219,27 @@ map_range(struct dpmgr_stream *stream, struct source *source)
 	if (unlikely(source->size > -(uintptr_t)source->vaddr ||
 		     !is_linear(source->vaddr, source->size))) {
 		if (source->vaddr && source->size <= -(uintptr_t)source->vaddr)
-			return map_other_range(stream, source);
+			return dpmgr_source_map_pieces(stream, source);
 		source->rule = "vaddr must be a range of kernel memory";
 		return ERR_PTR(-EINVAL);
 	}
 	if (source->client->hides_memory ||
-	    unlikely(!reaches(source->client->dev, source->vaddr, source->size)))
-		return map_to_pool(stream, source);
+	    unlikely(!dpmgr_stream_reaches(source->client->dev, source->vaddr, source->size)))
+		return dpmgr_source_map_to_pool(stream, source);
 	if (unlikely(source->size > ANY_MAPPING_MAX &&
 		     source->size > dma_max_mapping_size(source->client->dev)))
-		return map_other_range(stream, source);
+		return dpmgr_source_map_pieces(stream, source);
 	return map_direct(stream, source);
 }
 
-static noinline void report(const struct source *source, int err)
+/* The same, not inlined. */
+struct dpmgr_stream *dpmgr_source_map_range(struct dpmgr_stream *stream,
+					    struct dpmgr_stream_source *source)
+{
+	return map_range(stream, source);
+}
+
+static noinline void report(const struct dpmgr_stream_source *source, int err)
 {
 	if (source->gfp & __GFP_NOWARN)
 		return;
@@ -408,8 +248,8 @@ static noinline void report(const struct source *source, int err)
 			     source->client->name, source->size, source->rule, ERR_PTR(err));
 }
 
-static struct dpmgr_stream *reported(struct dpmgr_stream *stream,
-				     const struct source *source)
+struct dpmgr_stream *dpmgr_source_reported(struct dpmgr_stream *stream,
+					   const struct dpmgr_stream_source *source)
 {
 	if (IS_ERR(stream))
 		report(source, PTR_ERR(stream));
@@ -464,14 +304,14 @@ static noinline struct dpmgr_stream *map_any(struct dpmgr_client *client, void *
 					     enum dma_data_direction direction,
 					     gfp_t gfp)
 {
-	struct source source = {
+	struct dpmgr_stream_source source = {
 		.client = client,
 		.vaddr = vaddr,
 		.size = size,
 		.direction = direction,
 		.gfp = gfp,
 	};
-	return reported(map_range(NULL, &source), &source);
+	return dpmgr_source_reported(map_range(NULL, &source), &source);
 }
 
 /**
@@ -515,7 +355,7 @@ static noinline int map_into(struct dpmgr_stream *stream, struct dpmgr_client *c
 			     void *vaddr, size_t size,
 			     enum dma_data_direction direction, gfp_t gfp)
 {
-	struct source source = {
+	struct dpmgr_stream_source source = {
 		.client = client,
 		.vaddr = vaddr,
 		.size = size,
@@ -524,7 +364,7 @@ static noinline int map_into(struct dpmgr_stream *stream, struct dpmgr_client *c
 	};
 
 	stream = map_range(stream, &source);
-	return PTR_ERR_OR_ZERO(reported(stream, &source));
+	return PTR_ERR_OR_ZERO(dpmgr_source_reported(stream, &source));
 }
 
 /**
@@ -548,268 +388,3 @@ int dpmgr_stream_map_into(struct dpmgr_stream *stream, struct dpmgr_client *clie
 	return map_into(stream, client, vaddr, size, direction, gfp);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_stream_map_into, DMA_POOL_MGR);
-
-static struct dpmgr_stream *try_map_pages(struct source *source, struct page **pages,
-					  size_t nr_pages, size_t offset)
-{
-	struct walk walk = { .offset = offset_in_page(offset), .left = source->size };
-	size_t i, end;
-	int ret;
-
-	ret = check(source);
-	if (ret)
-		return ERR_PTR(ret);
-	source->rule = "offset and size must lie within the pages";
-	if (check_add_overflow(offset, source->size, &end) || !pages ||
-	    (end - 1) >> PAGE_SHIFT >= nr_pages)
-		return ERR_PTR(-EINVAL);
-	source->rule = "each page must be there";
-	walk.pages = pages + (offset >> PAGE_SHIFT);
-	for (i = offset >> PAGE_SHIFT; i <= (end - 1) >> PAGE_SHIFT; i++)
-		if (!pages[i])
-			return ERR_PTR(-EINVAL);
-	return map_walked(NULL, source, &walk);
-}
-
-/**
- * dpmgr_stream_map_pages() - map pages for a device
- * @client: whose device
- * @pages: the pages; the array is not needed afterwards
- * @nr_pages: entries in @pages
- * @offset: where the memory begins, bytes from the first page's start
- * @size: bytes, not 0
- * @direction: as for dpmgr_stream_map()
- * @gfp: as for dpmgr_stream_map()
- *
- * Context: as dpmgr_stream_map().
- * Return: as dpmgr_stream_map().
- */
-struct dpmgr_stream *
-dpmgr_stream_map_pages(struct dpmgr_client *client, struct page **pages,
-		       size_t nr_pages, size_t offset, size_t size,
-		       enum dma_data_direction direction, gfp_t gfp)
-{
-	struct source source = {
-		.client = client,
-		.size = size,
-		.direction = direction,
-		.gfp = gfp,
-	};
-	return reported(try_map_pages(&source, pages, nr_pages, offset),
-			&source);
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_stream_map_pages, DMA_POOL_MGR);
-
-static struct dpmgr_stream *try_map_sg(struct source *source, struct sg_table *table)
-{
-	struct walk walk = {};
-	struct dpmgr_stream *stream;
-	struct scatterlist *sg;
-	size_t offset = 0;
-	unsigned int i;
-	int ret;
-
-	source->rule = "each entry of the table must have a length, and the sum must fit";
-	for_each_sgtable_sg(table, sg, i)
-		if (!sg->length ||
-		    check_add_overflow(source->size, sg->length, &source->size))
-			return ERR_PTR(-EINVAL);
-	ret = check(source);
-	if (ret)
-		return ERR_PTR(ret);
-	walk.sg = table->sgl;
-	walk.left = source->size;
-	stream = map_walked(NULL, source, &walk);
-	if (IS_ERR(stream))
-		return stream;
-	for_each_sgtable_sg(table, sg, i) {
-		sg_dma_address(sg) = dpmgr_stream_dma_addr(stream, offset, NULL);
-		sg_dma_len(sg) = sg->length;
-		offset += sg->length;
-	}
-	table->nents = table->orig_nents;
-	return stream;
-}
-
-/**
- * dpmgr_stream_map_sg() - map a scatter-gather table for a device
- * @client: whose device
- * @table: the table; its DMA addresses and lengths are filled in
- * @direction: as for dpmgr_stream_map()
- * @gfp: as for dpmgr_stream_map()
- *
- * One stream of all entries, in order. The table may be freed before it is; nobody but
- * the stream unmaps it.
- *
- * Context: as dpmgr_stream_map().
- * Return: as dpmgr_stream_map().
- */
-struct dpmgr_stream *
-dpmgr_stream_map_sg(struct dpmgr_client *client, struct sg_table *table,
-		    enum dma_data_direction direction, gfp_t gfp)
-{
-	struct source source = {
-		.client = client,
-		.direction = direction,
-		.gfp = gfp,
-	};
-	return reported(try_map_sg(&source, table), &source);
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_stream_map_sg, DMA_POOL_MGR);
-
-/* A buffer's own address is good for its device, unless that can't see private pages. */
-static struct dpmgr_stream *map_in_place(struct source *source,
-					 const struct dpmgr_pool *pool, size_t offset)
-{
-	struct dpmgr_stream *stream;
-
-	stream = enter(source->client->mgr, NULL, 0, 0, source->gfp, NULL);
-	source->rule = "no memory just now";
-	if (!stream)
-		return ERR_PTR(-ENOMEM);
-	stream->dma_addr = (PFN_PHYS(source->held->base_pfn) | pool->bias) + offset;
-	stream->bounce_buf = NULL;
-	stream->bounce = NULL;
-	publish(stream, source, DPMGR_STREAM_POOL);
-	return stream;
-}
-
-static struct dpmgr_stream *try_map_buf(struct source *source, struct dpmgr_buf *buf,
-					size_t offset)
-{
-	const struct dpmgr_pool *pool = source->client->backing.pool;
-	struct dpmgr_stream *stream;
-	size_t end;
-	int ret;
-
-	ret = check(source);
-	if (ret)
-		return ERR_PTR(ret);
-	source->rule = "offset and size must lie within the buffer";
-	if (check_add_overflow(offset, source->size, &end) ||
-	    end > dpmgr_buf_size(buf))
-		return ERR_PTR(-EINVAL);
-	source->rule = "the buffer was given up";
-	if (!atomic_inc_not_zero(&buf->refs))
-		return ERR_PTR(-ESTALE);
-	source->held = buf;
-	source->vaddr = buf->vaddr + offset;
-	if (!pool)
-		stream = map_range(NULL, source);
-	else if (pool->visibility == DPMGR_SHARED ||
-		 !source->client->mgr->streams.hides_memory)
-		stream = map_in_place(source, pool, offset);
-	else
-		stream = map_to_pool(NULL, source);
-	if (IS_ERR(stream))
-		dpmgr_buf_release(buf);
-	return stream;
-}
-
-/**
- * dpmgr_stream_map_buf() - map a part of a buffer for its client's device
- * @buf: the buffer
- * @offset: where the part begins, bytes
- * @size: bytes, not 0
- * @direction: as for dpmgr_stream_map()
- * @gfp: as for dpmgr_stream_map()
- *
- * The stream holds the buffer: its pages stay until both were freed.
- *
- * Context: as dpmgr_stream_map().
- * Return: as dpmgr_stream_map(), or -ESTALE for a stale handle.
- */
-struct dpmgr_stream *
-dpmgr_stream_map_buf(struct dpmgr_buf *buf, size_t offset, size_t size,
-		     enum dma_data_direction direction, gfp_t gfp)
-{
-	struct source source = {
-		.size = size,
-		.direction = direction,
-		.gfp = gfp,
-	};
-	if (!dpmgr_buf_size(buf))
-		return ERR_PTR(-ESTALE);
-	source.client = buf->client;
-	return reported(try_map_buf(&source, buf, offset), &source);
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_stream_map_buf, DMA_POOL_MGR);
-
-/* Zones are looked for by the mask's width; x86 has them at 16 MiB and at 4 GiB. */
-static gfp_t zone_of(struct device *dev)
-{
-	const u64 mask = mask_of(dev);
-
-	if (use_dma_iommu(dev) || get_dma_ops(dev) || mask >= virt_to_phys(high_memory - 1))
-		return 0;
-	return mask >= DMA_BIT_MASK(32) ? GFP_DMA32 : GFP_DMA;
-}
-
-static struct dpmgr_stream *try_alloc(struct source *source)
-{
-	struct device *dev = source->client->dev;
-	struct dpmgr *mgr = source->client->mgr;
-	struct dpmgr_stream *stream;
-	int ret;
-
-	ret = check(source);
-	if (ret)
-		return ERR_PTR(ret);
-	if (source->client->hides_memory)
-		return map_to_pool(NULL, source);
-	source->rule = "no memory just now";
-	if (source->size > PAGE_SIZE << MAX_PAGE_ORDER)
-		source->vaddr = NULL;
-	else
-		source->vaddr = alloc_pages_exact(source->size,
-						  source->gfp | zone_of(dev) |
-						  __GFP_NOWARN);
-	if (source->vaddr && reaches(dev, source->vaddr, source->size)) {
-		source->owns_pages = true;
-		stream = map_direct(NULL, source);
-		if (IS_ERR(stream))
-			free_pages_exact(source->vaddr, source->size);
-		return stream;
-	}
-	if (source->vaddr)
-		free_pages_exact(source->vaddr, source->size);
-	source->vaddr = NULL;
-	return mgr->pools[DPMGR_SHARED] ? map_to_pool(NULL, source) :
-					  ERR_PTR(-ENOMEM);
-}
-
-/**
- * dpmgr_stream_alloc_uninit() - allocate memory that is mapped for a device
- * @client: the client
- * @size: bytes, not 0
- * @direction: as for dpmgr_stream_map()
- * @gfp: as for dpmgr_stream_map()
- *
- * dpmgr_stream_alloc() without the zeroing: what it holds is unspecified.
- *
- * Context: as dpmgr_stream_map().
- * Return: as dpmgr_stream_map().
- */
-struct dpmgr_stream *
-dpmgr_stream_alloc_uninit(struct dpmgr_client *client, size_t size,
-			  enum dma_data_direction direction, gfp_t gfp)
-{
-	struct source source = {
-		.client = client,
-		.size = size,
-		.direction = direction,
-		.gfp = gfp,
-	};
-	return reported(try_alloc(&source), &source);
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_stream_alloc_uninit, DMA_POOL_MGR);
-
-struct dpmgr_stream *__dpmgr_stream_alloc(struct dpmgr_client *client, size_t size,
-					  enum dma_data_direction direction, gfp_t gfp)
-{
-	if (direction == DMA_FROM_DEVICE)
-		return ERR_PTR(-EACCES);
-	/* Pool pages are zero already. */
-	return dpmgr_stream_alloc_uninit(client, size, direction, gfp | __GFP_ZERO);
-}
-EXPORT_SYMBOL_NS_GPL(__dpmgr_stream_alloc, DMA_POOL_MGR);

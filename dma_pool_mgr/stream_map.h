@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How streams are mapped: what the files that map one kind of memory each have in common.
+ */
+#ifndef DPMGR_STREAM_MAP_H
+#define DPMGR_STREAM_MAP_H
+
+#include <linux/dma-direction.h>
+#include <linux/dma-mapping.h>
+#include <linux/gfp_types.h>
+#include <linux/minmax.h>
+#include <linux/types.h>
+
+#include "client.h"
+#include "stream.h"
+
+/**
+ * struct dpmgr_stream_source - what is there to be mapped
+ * @client: whose device
+ * @vaddr: where it begins; all of it if @mapping is NULL
+ * @mapping: its pieces, or NULL
+ * @size: bytes
+ * @direction: as the caller says
+ * @gfp: as the caller says
+ * @held: a buffer that the stream will hold, or NULL
+ * @owns_pages: they go with the stream
+ * @rule: why it was refused
+ */
+struct dpmgr_stream_source {
+	struct dpmgr_client *client;
+	void *vaddr;
+	struct dpmgr_stream_mapping *mapping;
+	size_t size;
+	enum dma_data_direction direction;
+	gfp_t gfp;
+	struct dpmgr_buf *held;
+	bool owns_pages;
+	const char *rule;
+};
+
+/* stream_map.c. Each that maps returns the stream or an ERR_PTR, and the rule is set. */
+int dpmgr_source_check(struct dpmgr_stream_source *source);
+bool dpmgr_stream_reaches(struct device *dev, const void *vaddr, size_t size);
+struct dpmgr_stream *dpmgr_source_map_direct(struct dpmgr_stream *stream,
+					     struct dpmgr_stream_source *source);
+struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
+					      struct dpmgr_stream_source *source);
+struct dpmgr_stream *dpmgr_source_map_range(struct dpmgr_stream *stream,
+					    struct dpmgr_stream_source *source);
+struct dpmgr_stream *dpmgr_source_reported(struct dpmgr_stream *stream,
+					   const struct dpmgr_stream_source *source);
+
+/* stream_pieces.c */
+struct dpmgr_stream *dpmgr_source_map_pieces(struct dpmgr_stream *stream,
+					     struct dpmgr_stream_source *source);
+
+/* The highest address that the device reaches. */
+static inline u64 dpmgr_stream_mask(struct device *dev)
+{
+	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+}
+
+/* It is complete: others may see it. */
+static __always_inline void
+dpmgr_source_publish(struct dpmgr_stream *stream,
+		     const struct dpmgr_stream_source *source,
+		     enum dpmgr_stream_choice choice)
+{
+	stream->client = source->client;
+	stream->vaddr = source->vaddr;
+	stream->size = source->size;
+	stream->start = 0;
+	stream->held = source->held;
+	stream->mapping = source->mapping;
+	stream->direction = source->direction;
+	stream->choice = choice;
+	stream->owns_pages = source->owns_pages;
+	/* Who finds it live finds all the rest. */
+	smp_store_release(&stream->state, DPMGR_STREAM_LIVE);
+}
+
+#endif /* DPMGR_STREAM_MAP_H */
