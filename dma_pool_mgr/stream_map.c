@@ -82,7 +82,9 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 	struct device *dev = source->client->dev;
 	const struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
 	const size_t offset = offset_in_page(source->vaddr);
-	const u64 nr_pages = ((u64)offset + source->size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	/* In this order it can't wrap. */
+	const u64 nr_pages = (source->size >> PAGE_SHIFT) +
+			     PFN_UP(offset + offset_in_page(source->size));
 	struct dpmgr_buf *buf = NULL;
 	u64 end_pfn;
 	int ret;

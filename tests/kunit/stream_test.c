@@ -242,11 +242,15 @@ static void a_range_that_is_not_within_the_stream_is_refused(struct kunit *test)
 
 static void bad_input_is_refused(struct kunit *test)
 {
-	const struct stream_platform *platform = test->param_value;
+	static const size_t huge[] = {
+		SIZE_MAX, SIZE_MAX - PAGE_SIZE + 1, SIZE_MAX - PAGE_SIZE, SIZE_MAX / 2, SZ_1T,
+	};
+	const struct stream_platform *platform = test->param_value ?: &stream_direct;
 	struct dpmgr_client *client = stream_load(test, platform);
 	u8 *bytes = stream_memory(test, 2 * PAGE_SIZE);
 	struct page *pages[3] = { virt_to_page(bytes), NULL, virt_to_page(bytes) };
 	struct sg_table table;
+	unsigned int i;
 
 	stream_expect_map(test, client, -EINVAL, bytes, 0, DMA_TO_DEVICE, GFP_KERNEL);
 	stream_expect_map(test, client, -EINVAL, bytes, 1, DMA_NONE, GFP_KERNEL);
@@ -276,11 +280,20 @@ static void bad_input_is_refused(struct kunit *test)
 	sg_free_table(&table);
 	KUNIT_EXPECT_EQ(test, -EINVAL, PTR_ERR(dpmgr_stream_alloc(client, 0, DMA_TO_DEVICE,
 								  GFP_KERNEL)));
+	for (i = 0; i < ARRAY_SIZE(huge); i++)
+		KUNIT_EXPECT_EQ(test, -E2BIG, PTR_ERR(dpmgr_stream_alloc(client, huge[i],
+									 DMA_TO_DEVICE,
+									 GFP_KERNEL)));
 	KUNIT_EXPECT_EQ(test, -EINVAL, PTR_ERR(dpmgr_stream_alloc(client, 1, any(DMA_NONE),
 								  GFP_KERNEL)));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(NULL));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(ERR_PTR(-ENOMEM)));
 	stream_unload(test, client);
+}
+
+static void bad_input_is_refused_where_streams_are_direct(struct kunit *test)
+{
+	bad_input_is_refused(test);
 }
 
 static void a_freed_stream_is_stale(struct kunit *test)
@@ -378,6 +391,7 @@ static struct kunit_case cases[] = {
 	BOUNCING(a_stream_is_used_in_its_direction_only),
 	BOUNCING(a_range_that_is_not_within_the_stream_is_refused),
 	BOUNCING(bad_input_is_refused),
+	KUNIT_CASE(bad_input_is_refused_where_streams_are_direct),
 	BOUNCING(a_freed_stream_is_stale),
 	BOUNCING(destroying_a_client_ends_its_streams),
 	KUNIT_CASE(many_streams_of_the_callers_are_direct_at_once),
