@@ -297,6 +297,8 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 	WRITE_ONCE(stream->state, DPMGR_STREAM_LIVE);
 	if (likely(enter_slot(mgr, stream)))
 		return true;
+	/* Whoever frees it by an old handle is to be told. */
+	WRITE_ONCE(stream->state, DPMGR_STREAM_NONE);
 	dma_unmap_page_attrs(dev, stream->dma_addr, size, direction, DMA_ATTR_SKIP_CPU_SYNC);
 	return false;
 }
@@ -365,6 +367,8 @@ static noinline int map_into(struct dpmgr_stream *stream, struct dpmgr_client *c
 		.gfp = gfp,
 	};
 
+	/* Whatever becomes of it, the caller may free it. */
+	WRITE_ONCE(stream->state, DPMGR_STREAM_NONE);
 	stream = map_range(stream, &source);
 	return PTR_ERR_OR_ZERO(dpmgr_source_reported(stream, &source));
 }
@@ -377,6 +381,8 @@ static noinline int map_into(struct dpmgr_stream *stream, struct dpmgr_client *c
  * @size: as for dpmgr_stream_map()
  * @direction: as for dpmgr_stream_map()
  * @gfp: as for dpmgr_stream_map()
+ *
+ * After a failure, freeing @stream gives -ESTALE and does nothing, whatever was in it.
  *
  * Context: as dpmgr_stream_map().
  * Return: 0, or an errno as dpmgr_stream_map().

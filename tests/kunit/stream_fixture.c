@@ -134,10 +134,15 @@ void stream_expect_read(struct kunit *test, struct dpmgr_stream *stream, size_t 
 void stream_expect_map(struct kunit *test, struct dpmgr_client *client, int ret,
 		       void *vaddr, size_t size, enum dma_data_direction direction, gfp_t gfp)
 {
-	struct dpmgr_stream stream = {};
+	struct dpmgr_stream stream;
 
+	memset(&stream, 0xff, sizeof(stream));
 	KUNIT_EXPECT_EQ(test, ret, PTR_ERR(dpmgr_stream_map(client, vaddr, size, direction,
 							    gfp)));
+	KUNIT_EXPECT_EQ(test, ret, dpmgr_stream_map_into(&stream, client, vaddr, size,
+							 direction, gfp));
+	KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(&stream));
+	stream.state = DPMGR_STREAM_LIVE;
 	KUNIT_EXPECT_EQ(test, ret, dpmgr_stream_map_into(&stream, client, vaddr, size,
 							 direction, gfp));
 	KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(&stream));

@@ -2,7 +2,9 @@
 /*
  * Streams: whose bytes are seen by whom, and when; which calls are refused; how they end.
  */
+#include <linux/cpumask.h>
 #include <linux/dma-mapping.h>
+#include <linux/sched.h>
 #include <linux/scatterlist.h>
 #include <linux/vmalloc.h>
 
@@ -343,6 +345,39 @@ static void destroying_a_client_ends_its_streams(struct kunit *test)
 	stream_unload(test, other);
 }
 
+/* On one CPU, all of whose slots are taken. */
+static void a_stream_that_finds_no_slot_is_known_all_the_same(struct kunit *test)
+{
+	struct dpmgr_client *client = stream_load(test, &stream_direct);
+	struct dpmgr_stream *streams, *old, *stream;
+	u8 *bytes = stream_memory(test, PAGE_SIZE);
+	unsigned int i;
+
+	streams = kunit_kcalloc(test, DPMGR_STREAM_SLOTS, sizeof(*streams), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, streams);
+	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(0)));
+	/* The first comes from elsewhere, and then it is at hand. */
+	for (i = 0; i < 2; i++) {
+		old = stream_map(test, client, bytes, 1, DMA_TO_DEVICE);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(old));
+	}
+	for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
+		KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(&streams[i], client, bytes, 1,
+							       DMA_TO_DEVICE, GFP_KERNEL));
+	stream = stream_map(test, client, bytes, 1, DMA_TO_DEVICE);
+	KUNIT_EXPECT_NULL(test, stream->slot);
+	KUNIT_EXPECT_PTR_NE(test, stream, old);
+	/* Taken for a moment, and given back: it must not look live. */
+	KUNIT_EXPECT_EQ(test, READ_ONCE(old->state), DPMGR_STREAM_NONE);
+	if (READ_ONCE(old->state) != DPMGR_STREAM_LIVE)
+		KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(old));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(&streams[i]));
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	stream_unload(test, client);
+}
+
 /* More than fit where the lock isn't needed, and one that is split. */
 static void many_streams_of_the_callers_are_direct_at_once(struct kunit *test)
 {
@@ -394,6 +429,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(bad_input_is_refused_where_streams_are_direct),
 	BOUNCING(a_freed_stream_is_stale),
 	BOUNCING(destroying_a_client_ends_its_streams),
+	KUNIT_CASE(a_stream_that_finds_no_slot_is_known_all_the_same),
 	KUNIT_CASE(many_streams_of_the_callers_are_direct_at_once),
 	{}
 };
