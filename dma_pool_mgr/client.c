@@ -562,6 +562,7 @@ void dpmgr_client_set_frozen(struct dpmgr_client *client, bool frozen)
 	guard(raw_spinlock_irqsave)(&client->buf_lock);
 	client->freezing = frozen;
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_client_set_frozen);
 
 /*
  * A client becomes absent. What was held for it because it was frozen is done,

@@ -326,7 +326,7 @@ static bool copy_slot(struct stream_line *line, struct dpmgr_stream **slot)
 	if (!stream)
 		return false;
 	found = copy_if_live(line, stream);
-	WRITE_ONCE(*slot, stream);
+	dpmgr_stream_looked(slot, stream);
 	return found;
 }
 

@@ -47,6 +47,7 @@
 #include "core/export.h"
 #include "guard.h"
 #include "servicing.h"
+#include "stream.h"
 
 /* When the kernel ends: how long to wait for a device that is being bound or unbound. */
 #define DEVICE_LOCK_TRIES	100
@@ -157,40 +158,6 @@ static void unlatch_keepalive(struct dpmgr_client *client)
 	client->freezing = false;
 }
 
-static void freeze_live(struct dpmgr_client *client, const struct device *dev)
-{
-	struct turn turn;
-	int ret;
-
-	lockdep_assert_held(&client->lock);
-	if (!get_turn(client, dev, &turn) || client->frozen)
-		return;
-	if (!latch_keepalive(client)) {
-		refuse(client, "its keepalive is off", -ECANCELED);
-		return;
-	}
-	if (turn.freeze) {
-		if (!try_module_get(turn.owner)) {
-			unlatch_keepalive(client);
-			refuse(client, "its driver is being unloaded", -ENODEV);
-			return;
-		}
-		ret = turn.freeze(client);
-		module_put(turn.owner);
-		if (ret) {
-			/* What it has handed over describes no frozen device. */
-			scoped_guard(mutex, &client->mgr->lock)
-				if (!client->state_is_old)
-					dpmgr_client_drop_state(client);
-			unlatch_keepalive(client);
-			refuse(client, "its driver refused", ret);
-			return;
-		}
-	}
-	guard(mutex)(&client->mgr->lock);
-	dpmgr_client_set_frozen(client, true);
-}
-
 static void thaw_live(struct dpmgr_client *client, const struct device *dev)
 {
 	struct dpmgr *mgr = client->mgr;
@@ -212,6 +179,65 @@ static void thaw_live(struct dpmgr_client *client, const struct device *dev)
 		return;
 	turn.thaw(client);
 	module_put(turn.owner);
+}
+
+/* Whether its driver, if there is one to be asked, has frozen. */
+static bool call_freeze(struct dpmgr_client *client, const struct turn *turn)
+{
+	int ret;
+
+	if (!turn->freeze)
+		return true;
+	if (!try_module_get(turn->owner)) {
+		refuse(client, "its driver is being unloaded", -ENODEV);
+		return false;
+	}
+	ret = turn->freeze(client);
+	module_put(turn->owner);
+	if (!ret)
+		return true;
+	/* What it has handed over describes no frozen device. */
+	scoped_guard(mutex, &client->mgr->lock)
+		if (!client->state_is_old)
+			dpmgr_client_drop_state(client);
+	refuse(client, "its driver refused", ret);
+	return false;
+}
+
+/*
+ * Its driver says that it has frozen. If the device can still reach what no generation
+ * names, it hasn't.
+ */
+static void check_streams(struct dpmgr_client *client, const struct device *dev)
+{
+	u32 nr_streams = dpmgr_streams_count(client);
+	char why[64];
+
+	if (!nr_streams)
+		return;
+	thaw_live(client, dev);
+	snprintf(why, sizeof(why), "%u of its streams are still mapped", nr_streams);
+	refuse(client, why, -EBUSY);
+}
+
+static void freeze_live(struct dpmgr_client *client, const struct device *dev)
+{
+	struct turn turn;
+
+	lockdep_assert_held(&client->lock);
+	if (!get_turn(client, dev, &turn) || client->frozen)
+		return;
+	if (!latch_keepalive(client)) {
+		refuse(client, "its keepalive is off", -ECANCELED);
+		return;
+	}
+	if (!call_freeze(client, &turn)) {
+		unlatch_keepalive(client);
+		return;
+	}
+	scoped_guard(mutex, &client->mgr->lock)
+		dpmgr_client_set_frozen(client, true);
+	check_streams(client, dev);
 }
 
 /* Freeze or thaw one client, pinned, whether it is live or absent. */

@@ -19,10 +19,13 @@
  * A stream doesn't hold its client: destroying that frees what is left of them, as
  * it does with buffers.
  *
+ * A client with streams can't be frozen: neither a bounce nor a direct stream's memory is
+ * the next kernel's to know of. Who maps makes its stream known first and then looks
+ * whether the client is frozen; who freezes does these the other way round.
+ *
  * Locking: a home's lock protects its list; its slots are claimed and left by cmpxchg. A
- * stream is its caller's, who must not
- * free or split it while another uses it; of two who free it, one is told. What
- * debugfs looks at changes under the home's lock only.
+ * stream is its caller's, who must not free or split it while another uses it; of two who
+ * free it, one is told. What debugfs looks at changes under the home's lock only.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -37,6 +40,7 @@
 #include <linux/slab.h>
 
 #include "client.h"
+#include "core/export.h"
 #include "stream.h"
 #include "stream_inline.h"
 
@@ -83,20 +87,27 @@ struct dpmgr_stream_mapping *dpmgr_stream_new_mapping(u32 nr_pieces, gfp_t gfp)
 	return mapping;
 }
 
+/* All of a direct stream, and of what is mapped with it. Context: as dma_unmap_page(). */
+void dpmgr_stream_unmap(const struct dpmgr_stream *stream)
+{
+	const struct dpmgr_stream_mapping *mapping = stream->mapping;
+	struct device *dev = stream->client->dev;
+
+	if (likely(!mapping))
+		dma_unmap_page_attrs(dev, stream->dma_addr, stream->size,
+				     stream->direction, DMA_ATTR_SKIP_CPU_SYNC);
+	else
+		dpmgr_stream_unmap_pieces(dev, mapping, mapping->nr_pieces,
+					  stream->direction);
+}
+
 /* What all that is mapped together shares goes. The bounce is the caller's to put. */
 static void undo(const struct dpmgr_stream *stream)
 {
 	struct dpmgr_stream_mapping *mapping = stream->mapping;
-	struct device *dev = stream->client->dev;
 
-	if (stream->choice == DPMGR_STREAM_DIRECT) {
-		if (likely(!mapping))
-			dma_unmap_page_attrs(dev, stream->dma_addr, stream->size,
-					     stream->direction, DMA_ATTR_SKIP_CPU_SYNC);
-		else
-			dpmgr_stream_unmap_pieces(dev, mapping, mapping->nr_pieces,
-						  stream->direction);
-	}
+	if (stream->choice == DPMGR_STREAM_DIRECT)
+		dpmgr_stream_unmap(stream);
 	if (unlikely(stream->owns_pages)) {
 		if (mapping)
 			free_pages_exact(mapping->pieces[0].vaddr,
@@ -134,7 +145,7 @@ static __always_inline void end(struct dpmgr_stream *stream)
 	}
 	dma_unmap_page_attrs(stream->client->dev, stream->dma_addr, stream->size,
 			     stream->direction, DMA_ATTR_SKIP_CPU_SYNC);
-	leave_slot(stream->client->mgr, stream);
+	end_plain(stream->client->mgr, stream);
 }
 
 /**
@@ -163,6 +174,17 @@ int dpmgr_stream_free(struct dpmgr_stream *stream)
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_stream_free, DMA_POOL_MGR);
 
+/*
+ * Is it live, and @client's? Whose it is can't be told of one that isn't live yet.
+ * Context: holding its home's lock, or looking at its slot.
+ */
+static bool is_of(const struct dpmgr_stream *stream, const struct dpmgr_client *client)
+{
+	/* Its client was set before. */
+	return smp_load_acquire(&stream->state) == DPMGR_STREAM_LIVE &&
+	       stream->client == client;
+}
+
 /* A live stream of @client that is in a slot, to be ended. NULL if there is none. */
 static struct dpmgr_stream *take_from_slot(struct dpmgr_stream **slot,
 					   const struct dpmgr_client *client)
@@ -174,10 +196,10 @@ static struct dpmgr_stream *take_from_slot(struct dpmgr_stream **slot,
 	stream = dpmgr_stream_look(slot);
 	if (!stream)
 		return NULL;
-	taken = stream->client == client &&
+	taken = is_of(stream, client) &&
 		cmpxchg(&stream->state, DPMGR_STREAM_LIVE, DPMGR_STREAM_LEAVING) ==
 		DPMGR_STREAM_LIVE;
-	WRITE_ONCE(*slot, stream);
+	dpmgr_stream_looked(slot, stream);
 	return taken ? stream : NULL;
 }
 
@@ -207,7 +229,7 @@ void dpmgr_streams_give_up(struct dpmgr_client *client)
 
 		scoped_guard(raw_spinlock_irqsave, &home->lock) {
 			hlist_for_each_entry_safe(stream, next, &home->live, node) {
-				if (stream->client != client ||
+				if (!is_of(stream, client) ||
 				    cmpxchg(&stream->state, DPMGR_STREAM_LIVE,
 					    DPMGR_STREAM_LEAVING) != DPMGR_STREAM_LIVE)
 					continue;
@@ -219,6 +241,52 @@ void dpmgr_streams_give_up(struct dpmgr_client *client)
 			release(stream);
 	}
 }
+
+static bool slot_is_of(struct dpmgr_stream **slot, const struct dpmgr_client *client)
+{
+	struct dpmgr_stream *stream;
+	bool found;
+
+	guard(irqsave)();
+	stream = dpmgr_stream_look(slot);
+	if (!stream)
+		return false;
+	found = is_of(stream, client);
+	dpmgr_stream_looked(slot, stream);
+	return found;
+}
+
+/**
+ * dpmgr_streams_count() - how many streams a frozen client has
+ * @client: the client; whoever maps for it finds it frozen from now on
+ *
+ * A stream that is being mapped meanwhile is counted, or its mapping fails, or both.
+ *
+ * Context: any but NMI.
+ * Return: live streams.
+ */
+u32 dpmgr_streams_count(const struct dpmgr_client *client)
+{
+	const struct dpmgr_stream *stream;
+	unsigned int i;
+	u32 nr = 0;
+	int cpu;
+
+	/* Pairs with who maps: a stream that isn't seen here sees that it is frozen. */
+	smp_mb();
+	for_each_possible_cpu(cpu) {
+		struct dpmgr_stream_home *home =
+			per_cpu_ptr(client->mgr->streams.homes, cpu);
+
+		for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
+			nr += slot_is_of(&home->slots[i], client);
+		guard(raw_spinlock_irqsave)(&home->lock);
+		hlist_for_each_entry(stream, &home->live, node)
+			nr += is_of(stream, client);
+	}
+	return nr;
+}
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_streams_count);
 
 /* One piece, to be shared. */
 static int share(struct dpmgr_stream *stream, gfp_t gfp)

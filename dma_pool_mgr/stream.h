@@ -125,10 +125,12 @@ void dpmgr_stream_unmap_pieces(struct device *dev,
 			       const struct dpmgr_stream_mapping *mapping,
 			       u32 nr_pieces, enum dma_data_direction direction);
 void dpmgr_streams_give_up(struct dpmgr_client *client);
+u32 dpmgr_streams_count(const struct dpmgr_client *client);
+void dpmgr_stream_unmap(const struct dpmgr_stream *stream);
 const char *dpmgr_stream_choice_name(enum dpmgr_stream_choice choice);
 
 /*
- * Hold what is in a slot until it is put back, so that it stays. NULL if there is
+ * Hold what is in a slot until dpmgr_stream_looked(), so that it stays. NULL if there is
  * nothing. Waits for others who look. Context: interrupts are off.
  */
 static inline struct dpmgr_stream *dpmgr_stream_look(struct dpmgr_stream **slot)
@@ -142,6 +144,14 @@ static inline struct dpmgr_stream *dpmgr_stream_look(struct dpmgr_stream **slot)
 		cpu_relax();
 	}
 	return stream;
+}
+
+/* The opposite. */
+static inline void dpmgr_stream_looked(struct dpmgr_stream **slot,
+				       struct dpmgr_stream *stream)
+{
+	/* Whoever frees it goes on, and all reads of it are over. */
+	smp_store_release(slot, stream);
 }
 
 /* stream_access.c */

@@ -34,8 +34,10 @@ static struct dpmgr_stream *map_in_place(struct dpmgr_stream_source *source,
 	stream->dma_addr = (PFN_PHYS(source->held->base_pfn) | pool->bias) + offset;
 	stream->bounce_buf = NULL;
 	stream->bounce = NULL;
-	dpmgr_source_publish(stream, source, DPMGR_STREAM_POOL);
-	return stream;
+	if (likely(dpmgr_source_publish(stream, source, DPMGR_STREAM_POOL)))
+		return stream;
+	leave(source->client->mgr, stream, NULL);
+	return ERR_PTR(-EBUSY);
 }
 
 static struct dpmgr_stream *try_map_buf(struct dpmgr_stream_source *source, struct dpmgr_buf *buf,

@@ -97,13 +97,19 @@ static __always_inline void put_spare(struct dpmgr *mgr, struct dpmgr_stream *st
 }
 
 /* The opposite of enter_slot(). Nobody looks at the stream any more when it has left. */
-static __always_inline void leave_slot(struct dpmgr *mgr, struct dpmgr_stream *stream)
+static __always_inline void leave_slot(struct dpmgr_stream *stream)
 {
-	const bool is_callers = stream->is_callers;
-
 	/* Who looks does so for some instructions. */
 	while (unlikely(cmpxchg(stream->slot, stream, NULL) != stream))
 		cpu_relax();
+}
+
+/* A stream that was in a slot is over. */
+static __always_inline void end_plain(struct dpmgr *mgr, struct dpmgr_stream *stream)
+{
+	const bool is_callers = stream->is_callers;
+
+	leave_slot(stream);
 	WRITE_ONCE(stream->state, DPMGR_STREAM_STALE);
 	if (!is_callers)
 		put_spare(mgr, stream);
@@ -121,7 +127,7 @@ static __always_inline void leave(struct dpmgr *mgr, struct dpmgr_stream *stream
 	unsigned long flags;
 
 	if (stream->slot) {
-		leave_slot(mgr, stream);
+		end_plain(mgr, stream);
 		return;
 	}
 	raw_spin_lock_irqsave(&home->lock, flags);

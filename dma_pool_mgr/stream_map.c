@@ -85,6 +85,7 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 	/* In this order it can't wrap. */
 	const u64 nr_pages = (source->size >> PAGE_SHIFT) +
 			     PFN_UP(offset + offset_in_page(source->size));
+	enum dpmgr_stream_choice choice = DPMGR_STREAM_BOUNCED;
 	struct dpmgr_buf *buf = NULL;
 	u64 end_pfn;
 	int ret;
@@ -107,14 +108,18 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 	}
 	stream->bounce_buf = buf;
 	stream->dma_addr = (PFN_PHYS(buf->base_pfn) | pool->bias) + offset;
+	stream->bounce = buf->vaddr + offset;
 	if (!source->vaddr) {
 		source->vaddr = buf->vaddr;
 		stream->bounce = NULL;
-		dpmgr_source_publish(stream, source, DPMGR_STREAM_POOL);
-		return stream;
+		choice = DPMGR_STREAM_POOL;
 	}
-	stream->bounce = buf->vaddr + offset;
-	dpmgr_source_publish(stream, source, DPMGR_STREAM_BOUNCED);
+	if (unlikely(!dpmgr_source_publish(stream, source, choice))) {
+		leave(mgr, stream, buf);
+		return ERR_PTR(-EBUSY);
+	}
+	if (choice == DPMGR_STREAM_POOL)
+		return stream;
 	/* The caller's old bytes are not for the host; else they stay where unwritten. */
 	if (source->direction != DMA_FROM_DEVICE || !is_hardware_isolated(mgr))
 		dpmgr_stream_copy_bounce(stream, 0, source->size, true);
@@ -171,8 +176,11 @@ map_direct(struct dpmgr_stream *stream, struct dpmgr_stream_source *source)
 	}
 	stream->bounce_buf = NULL;
 	stream->bounce = NULL;
-	dpmgr_source_publish(stream, source, DPMGR_STREAM_DIRECT);
-	return stream;
+	if (likely(dpmgr_source_publish(stream, source, DPMGR_STREAM_DIRECT)))
+		return stream;
+	dpmgr_stream_unmap(stream);
+	leave(mgr, stream, NULL);
+	return ERR_PTR(-EBUSY);
 }
 
 /* The same, not inlined. */
@@ -198,11 +206,7 @@ static __always_inline int check(struct dpmgr_stream_source *source)
 		source->rule = "size must not be 0, gfp GFP_KERNEL or GFP_ATOMIC";
 		return -EINVAL;
 	}
-	if (unlikely(READ_ONCE(source->client->frozen))) {
-		source->rule = "the client is frozen, to be kept for the next kernel";
-		return -EBUSY;
-	}
-	return 0;
+	return unlikely(dpmgr_source_is_frozen(source)) ? -EBUSY : 0;
 }
 
 /* The same, not inlined. */
@@ -275,7 +279,7 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 
 	if (unlikely((unsigned int)direction > DMA_FROM_DEVICE ||
 		     size - 1 >= ANY_MAPPING_MAX || gfp & ~DPMGR_GFP_KNOWN ||
-		     READ_ONCE(client->frozen) || client->hides_memory ||
+		     client->hides_memory ||
 		     (unsigned long)vaddr - PAGE_OFFSET > linear_size - size))
 		return false;
 	phys = virt_to_phys(vaddr);
@@ -295,8 +299,12 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 	stream->owns_pages = false;
 	stream->is_callers = is_callers;
 	WRITE_ONCE(stream->state, DPMGR_STREAM_LIVE);
-	if (likely(enter_slot(mgr, stream)))
-		return true;
+	if (likely(enter_slot(mgr, stream))) {
+		/* After entering, which is a barrier: see dpmgr_streams_count(). */
+		if (likely(!READ_ONCE(client->frozen)))
+			return true;
+		leave_slot(stream);
+	}
 	/* Whoever frees it by an old handle is to be told. */
 	WRITE_ONCE(stream->state, DPMGR_STREAM_NONE);
 	dma_unmap_page_attrs(dev, stream->dma_addr, size, direction, DMA_ATTR_SKIP_CPU_SYNC);

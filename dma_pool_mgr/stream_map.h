@@ -60,10 +60,22 @@ static inline u64 dpmgr_stream_mask(struct device *dev)
 	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 }
 
-/* It is complete: others may see it. */
-static __always_inline void
+/* No stream is mapped for a client that this is true of. */
+static __always_inline bool dpmgr_source_is_frozen(struct dpmgr_stream_source *source)
+{
+	if (likely(!READ_ONCE(source->client->frozen)))
+		return false;
+	source->rule = "the client is frozen, to be kept for the next kernel";
+	return true;
+}
+
+/*
+ * It is complete: others may see it. False, and they don't, if the client is frozen by
+ * now.
+ */
+static __always_inline bool
 dpmgr_source_publish(struct dpmgr_stream *stream,
-		     const struct dpmgr_stream_source *source,
+		     struct dpmgr_stream_source *source,
 		     enum dpmgr_stream_choice choice)
 {
 	stream->client = source->client;
@@ -77,6 +89,12 @@ dpmgr_source_publish(struct dpmgr_stream *stream,
 	stream->owns_pages = source->owns_pages;
 	/* Who finds it live finds all the rest. */
 	smp_store_release(&stream->state, DPMGR_STREAM_LIVE);
+	/* Pairs with dpmgr_streams_count(). */
+	smp_mb();
+	if (likely(!dpmgr_source_is_frozen(source)))
+		return true;
+	WRITE_ONCE(stream->state, DPMGR_STREAM_NONE);
+	return false;
 }
 
 #endif /* DPMGR_STREAM_MAP_H */

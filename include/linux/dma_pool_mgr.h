@@ -148,9 +148,10 @@ enum dpmgr_lower_vtl {
  * keeps it from being unbound, and a lock of the client's. They may allocate, free
  * and hand over state. They must not create or destroy clients, retrieve, finish,
  * call dpmgr_client_stopped(), nor any of the calls of the manager's. A client that
- * has no @freeze is frozen as it is. So none of these calls may be made while holding
- * a lock that @freeze or @thaw take, and @freeze may not register or unregister a
- * reboot notifier: it may run in one.
+ * has no @freeze is frozen as it is. One that still has streams when @freeze has
+ * returned 0 is not frozen: @thaw is called, and that counts as a refusal. So none of
+ * these calls may be made while holding a lock that @freeze or @thaw take, and @freeze
+ * may not register or unregister a reboot notifier: it may run in one.
  *
  * The calls of the manager's are for who replaces the kernel, or this module:
  *

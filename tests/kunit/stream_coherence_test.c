@@ -22,6 +22,7 @@ static struct {
 	unsigned int nr_unmaps;
 	unsigned int nr_syncs;
 	unsigned int fail_at;
+	struct dpmgr_client *freezes;	/* while something is mapped for it, or NULL */
 } seen;
 
 static u8 *cpu_side(dma_addr_t dma_addr)
@@ -52,6 +53,8 @@ static dma_addr_t seen_map(struct device *dev, struct page *page, unsigned long 
 	dma_addr_t dma_addr = SEEN_BASE + seen.used + offset;
 	size_t i;
 
+	if (seen.freezes)
+		WRITE_ONCE(seen.freezes->frozen, true);
 	if (seen.fail_at && ++seen.nr_maps >= seen.fail_at)
 		return DMA_MAPPING_ERROR;
 	seen.nr_maps += !seen.fail_at;
@@ -173,6 +176,40 @@ static void what_the_dma_api_cannot_map_is_not_half_mapped(struct kunit *test)
 	stream_unload(test, client);
 }
 
+static void a_client_that_is_frozen_while_it_maps_has_nothing_mapped(struct kunit *test)
+{
+	struct dpmgr_client *client;
+	struct page *pages[NR_SCATTERED];
+	struct dpmgr_stream own;
+	void *bytes;
+
+	watch_device(test);
+	client = stream_load(test, &stream_direct);
+	stream_scatter(test, pages);
+	bytes = page_address(pages[0]);
+	seen.freezes = client;
+	/* Plain, with a stream of one's own and without; in pieces; allocated. */
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_stream_map(client, bytes, 1, DMA_TO_DEVICE,
+							       GFP_KERNEL)));
+	client->frozen = false;
+	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_stream_map_into(&own, client, bytes, 1,
+							    DMA_TO_DEVICE, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(&own));
+	client->frozen = false;
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			PTR_ERR(dpmgr_stream_map_pages(client, pages, 4, 0, 4 * PAGE_SIZE,
+						       DMA_TO_DEVICE, GFP_KERNEL)));
+	client->frozen = false;
+	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_stream_alloc(client, 1, DMA_TO_DEVICE,
+								 GFP_KERNEL)));
+	KUNIT_EXPECT_EQ(test, dpmgr_streams_count(client), 0);
+	KUNIT_EXPECT_GE(test, seen.nr_maps, 4);
+	KUNIT_EXPECT_EQ(test, seen.nr_maps, seen.nr_unmaps);
+	seen.freezes = NULL;
+	client->frozen = false;
+	stream_unload(test, client);
+}
+
 static void a_bounce_never_meets_the_dma_api(struct kunit *test)
 {
 	const struct stream_platform *platform = test->param_value;
@@ -200,6 +237,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(caches_are_looked_after_where_that_is_asked_for),
 	KUNIT_CASE(what_was_mapped_together_is_unmapped_with_the_last),
 	KUNIT_CASE(what_the_dma_api_cannot_map_is_not_half_mapped),
+	KUNIT_CASE(a_client_that_is_frozen_while_it_maps_has_nothing_mapped),
 	BOUNCING(a_bounce_never_meets_the_dma_api),
 	{}
 };
