@@ -9,6 +9,9 @@
  * the manager's worker. All stocks together have at most a sixteenth of the pool, and
  * are flushed before an allocation fails.
  *
+ * What a stream needs, and no more, is charged to its client's quota while it has it: that
+ * a stock's is longer, or that there is a stock, is nobody's charge.
+ *
  * Locking: see struct dpmgr_stream_home.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -111,7 +114,16 @@ void dpmgr_bounce_scrub(struct dpmgr *mgr, const struct dpmgr_buf *buf,
 	this_cpu_add(mgr->streams.homes->scrubbed, len);
 }
 
-/* Nobody refers to a bounce any more; a short one is clean. Context: any but NMI. */
+/* Its client holds it no more. Context: any but NMI. */
+void dpmgr_bounce_uncharge(const struct dpmgr_buf *buf)
+{
+	dpmgr_quota_uncharge(buf->charged, buf->nr_pages - buf->slack);
+}
+
+/*
+ * Nobody refers to a bounce any more; a short one is clean. A long one is its client's
+ * until it is scrubbed. Context: any but NMI.
+ */
 void dpmgr_bounce_put(struct dpmgr *mgr, struct dpmgr_buf *buf)
 {
 	if (buf->nr_pages <= DPMGR_BOUNCE_PAGES)
@@ -120,7 +132,10 @@ void dpmgr_bounce_put(struct dpmgr *mgr, struct dpmgr_buf *buf)
 		queue_work(system_unbound_wq, &mgr->drain_work);
 }
 
-/* Scrub and put back the long bounces. Context: may sleep. */
+/*
+ * Scrub and put back the long bounces. Context: may sleep; holding the drain_lock, or
+ * nobody else is about.
+ */
 void dpmgr_streams_drain(struct dpmgr *mgr)
 {
 	struct dpmgr_buf *buf, *next;
@@ -135,8 +150,10 @@ void dpmgr_streams_drain(struct dpmgr *mgr)
 		};
 
 		this_cpu_add(mgr->streams.homes->scrubbed, PFN_PHYS(buf->nr_pages));
-		if (!WARN_ON_ONCE(dpmgr_pool_put(mgr->pools[DPMGR_SHARED], &run)))
-			dpmgr_handle_forget(mgr, buf, false);
+		if (WARN_ON_ONCE(dpmgr_pool_put(mgr->pools[DPMGR_SHARED], &run)))
+			continue;
+		dpmgr_bounce_uncharge(buf);
+		dpmgr_handle_forget(mgr, buf, false);
 	}
 }
 

@@ -422,6 +422,14 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 	return client;
 }
 
+/* What is left of an earlier client counts, and may still be going. */
+static void set_quota(struct dpmgr_client *client, u64 quota)
+{
+	guard(raw_spinlock_irqsave)(&client->buf_lock);
+	client->quota = quota;
+	atomic64_set(&client->room, min_t(u64, quota, S64_MAX) - client->nr_pages);
+}
+
 static struct dpmgr_client *
 try_create(struct dpmgr *mgr, struct device *dev,
 	   const struct dpmgr_client_params *params, const char **rule)
@@ -464,7 +472,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	client->node_id = params->node;
 	client->end_pfn = end_pfn;
 	client->max_pages = max_pages;
-	client->quota = params->quota;
+	set_quota(client, params->quota);
 	client->finished = false;
 	return client;
 }

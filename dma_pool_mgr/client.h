@@ -5,6 +5,7 @@
 #ifndef DPMGR_CLIENT_H
 #define DPMGR_CLIENT_H
 
+#include <linux/atomic.h>
 #include <linux/dma_pool_mgr.h>
 #include <linux/dma_pool_mgr_abi.h>
 #include <linux/kobject.h>
@@ -58,13 +59,15 @@ enum dpmgr_buf_state {
  * @draining: after the last of them: on the manager's @draining or @held
  * @client: whose it is
  * @tag: for whom it is
+ * @charged: of a bounce: whose quota it is charged to, or was
  * @vaddr: where the CPU finds it, while live
  * @given_up_by: once it isn't: by which code
  * @base_pfn: first page, if it comes from a pool
  * @locked: its pages, if it doesn't
  * @nr_pages: length
  * @slack: bytes of the last page beyond the size that was asked for; of one in
- *	the stock of open buffers, its VTL0 mask
+ *	the stock of open buffers, its VTL0 mask; of a bounce, its pages that nobody is
+ *	charged for
  * @state: enum dpmgr_buf_state
  */
 struct dpmgr_buf {
@@ -77,7 +80,10 @@ struct dpmgr_buf {
 		struct llist_node draining;
 	};
 	struct dpmgr_client *client;
-	struct dpmgr_tag *tag;
+	union {
+		struct dpmgr_tag *tag;
+		struct dpmgr_client *charged;
+	};
 	union {
 		void *vaddr;
 		void *given_up_by;
@@ -142,7 +148,8 @@ struct dpmgr_tag {
  * @node_id: preferred NUMA node
  * @end_pfn: the device reaches pages below this one
  * @max_pages: no buffer can be longer
- * @quota: most pages that it may hold
+ * @quota: most pages that it may hold, or DPMGR_QUOTA_NONE. Written under @buf_lock
+ * @room: pages that it may still get, if there is a quota; below 0 if more was left to it
  * @rcu: to free it
  * @keepalive: its device is to be kept for the next kernel. Written under @buf_lock
  * @frozen: its runs come and go no more. Written under @mgr's lock and drain_lock;
@@ -198,6 +205,7 @@ struct dpmgr_client {
 	u64 end_pfn;
 	u64 max_pages;
 	u64 quota;
+	atomic64_t room;
 	struct rcu_head rcu;
 
 	bool keepalive;
@@ -248,6 +256,35 @@ struct dpmgr_client_saved {
 	const void *state;
 	u32 state_len;
 };
+
+/* Room for @nr_pages more, or false. Context: any. */
+static inline bool dpmgr_quota_charge(struct dpmgr_client *client, u32 nr_pages)
+{
+	s64 room;
+
+	if (likely(client->quota == DPMGR_QUOTA_NONE))
+		return true;
+	room = atomic64_read(&client->room);
+	do {
+		if (room < nr_pages)
+			return false;
+	} while (!atomic64_try_cmpxchg(&client->room, &room, room - nr_pages));
+	return true;
+}
+
+/* The opposite. */
+static inline void dpmgr_quota_uncharge(struct dpmgr_client *client, u32 nr_pages)
+{
+	if (unlikely(client->quota != DPMGR_QUOTA_NONE))
+		atomic64_add(nr_pages, &client->room);
+}
+
+/* A hint that saves work; dpmgr_quota_charge() decides. */
+static inline bool dpmgr_quota_has(const struct dpmgr_client *client, u32 nr_pages)
+{
+	return likely(client->quota == DPMGR_QUOTA_NONE) ||
+	       atomic64_read(&client->room) >= nr_pages;
+}
 
 /* What may be asked for; it says whether to sleep, to reclaim and to warn. */
 #define DPMGR_GFP_KNOWN	(GFP_KERNEL | GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN | \

@@ -207,8 +207,7 @@ struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 {
 	struct dpmgr_buf *buf;
 
-	if (READ_ONCE(client->nr_pages) > client->quota - nr_pages ||
-	    nr_pages > client->quota)
+	if (!dpmgr_quota_has(client, nr_pages))
 		return ERR_PTR(-EDQUOT);
 	if (client->persistent &&
 	    dpmgr_state_charge(client->mgr, sizeof(struct dpmgr_abi_run)))
@@ -314,11 +313,13 @@ int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name)
 	buf->vaddr = dpmgr_handle_vaddr(buf);
 	atomic_set(&buf->refs, 1);
 	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	if (nr_pages > client->quota || client->nr_pages > client->quota - nr_pages)
+	if (!dpmgr_quota_charge(client, nr_pages))
 		return -EDQUOT;
 	tag = tag_find(client, tag_name);
-	if (IS_ERR(tag))
+	if (IS_ERR(tag)) {
+		dpmgr_quota_uncharge(client, nr_pages);
 		return PTR_ERR(tag);
+	}
 	join_client(buf, tag);
 	hlist_add_head(&buf->node, &client->bufs);
 	WRITE_ONCE(buf->state, DPMGR_BUF_LIVE);
@@ -361,6 +362,7 @@ static void leave_client(struct dpmgr_client *client, struct dpmgr_buf *buf,
 {
 	lockdep_assert_held(&client->buf_lock);
 	WRITE_ONCE(client->nr_pages, client->nr_pages - buf->nr_pages);
+	dpmgr_quota_uncharge(client, buf->nr_pages);
 	tag_put(client, buf->tag);
 	WRITE_ONCE(buf->state, state);
 	WRITE_ONCE(buf->client, NULL);

@@ -134,6 +134,8 @@ static noinline void release(struct dpmgr_stream *stream)
 		undo(stream);
 	else
 		buf = NULL;
+	if (buf && buf->nr_pages <= DPMGR_BOUNCE_PAGES)
+		dpmgr_bounce_uncharge(buf);
 	leave(mgr, stream, buf);
 }
 
@@ -240,6 +242,9 @@ void dpmgr_streams_give_up(struct dpmgr_client *client)
 		hlist_for_each_entry_safe(stream, next, &leaving, node)
 			release(stream);
 	}
+	/* What is charged to the client is put back while it is there. */
+	guard(mutex)(&client->mgr->drain_lock);
+	dpmgr_streams_drain(client->mgr);
 }
 
 static bool slot_is_of(struct dpmgr_stream **slot, const struct dpmgr_client *client)

@@ -115,6 +115,7 @@ struct dpmgr_buf *dpmgr_bounce_take(struct dpmgr_stream_home *home,
 				    u32 nr_pages, u64 end_pfn);
 bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,
 			struct dpmgr_buf *buf);
+void dpmgr_bounce_uncharge(const struct dpmgr_buf *buf);
 void dpmgr_bounce_put(struct dpmgr *mgr, struct dpmgr_buf *buf);
 void dpmgr_bounce_scrub(struct dpmgr *mgr, const struct dpmgr_buf *buf,
 			void *vaddr, size_t len);

@@ -71,6 +71,17 @@ static noinline int refuse_bounce(struct dpmgr_stream_source *source, u64 nr_pag
 	return nr_pages > U32_MAX ? -E2BIG : 0;
 }
 
+static bool charge(const struct dpmgr_stream_source *source, u32 nr_pages)
+{
+	if (likely(dpmgr_quota_charge(source->client, nr_pages)))
+		return true;
+	if (!gfpflags_allow_blocking(source->gfp))
+		return false;
+	/* What was freed, and is not yet put back, counts. */
+	dpmgr_drain(source->client->mgr);
+	return dpmgr_quota_charge(source->client, nr_pages);
+}
+
 /*
  * Map onto pool pages: a bounce, at the same offset in a page as the memory; or, if
  * there is no memory, pages that are the stream's. The stream or an ERR_PTR.
@@ -94,18 +105,26 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 	if (ret)
 		return ERR_PTR(ret);
 	end_pfn = bounce_end_pfn(dev, pool);
+	source->rule = "the client's quota would be exceeded";
+	if (!charge(source, nr_pages))
+		return ERR_PTR(-EDQUOT);
 	stream = enter(mgr, stream, nr_pages, end_pfn, source->gfp, &buf);
 	source->rule = "no memory just now";
-	if (!stream)
+	if (!stream) {
+		dpmgr_quota_uncharge(source->client, nr_pages);
 		return ERR_PTR(-ENOMEM);
+	}
 	if (unlikely(!buf)) {
 		buf = dpmgr_bounce_get(mgr, nr_pages, end_pfn, source->gfp,
 				       &source->rule);
 		if (IS_ERR(buf)) {
+			dpmgr_quota_uncharge(source->client, nr_pages);
 			leave(mgr, stream, NULL);
 			return ERR_CAST(buf);
 		}
 	}
+	buf->charged = source->client;
+	buf->slack = buf->nr_pages - nr_pages;
 	stream->bounce_buf = buf;
 	stream->dma_addr = (PFN_PHYS(buf->base_pfn) | pool->bias) + offset;
 	stream->bounce = buf->vaddr + offset;
@@ -115,6 +134,7 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 		choice = DPMGR_STREAM_POOL;
 	}
 	if (unlikely(!dpmgr_source_publish(stream, source, choice))) {
+		dpmgr_bounce_uncharge(buf);
 		leave(mgr, stream, buf);
 		return ERR_PTR(-EBUSY);
 	}
@@ -341,8 +361,8 @@ static noinline struct dpmgr_stream *map_any(struct dpmgr_client *client, void *
  * Context: any but NMI if @gfp does not allow blocking; may sleep otherwise.
  * Return: the stream; an ERR_PTR of -EINVAL; -EBUSY for a frozen client;
  * -EOPNOTSUPP if it must bounce and can't; -E2BIG above what the shared pool could
- * ever hold; -ENOSPC if that is exhausted; -EIO if the kernel's DMA API could not
- * map it; -ENOMEM. Then nothing is mapped.
+ * ever hold; -EDQUOT if the bounce would exceed the client's quota; -ENOSPC if the pool is
+ * exhausted; -EIO if the kernel's DMA API could not map it; -ENOMEM. Then nothing is mapped.
  */
 struct dpmgr_stream *dpmgr_stream_map(struct dpmgr_client *client, void *vaddr,
 				      size_t size, enum dma_data_direction direction,

@@ -183,7 +183,8 @@ enum dpmgr_lower_vtl {
  * @lower_vtl: whether VTL0 must be able to reach the buffers
  * @persistent: whether buffers outlive a kexec
  * @node: preferred NUMA node of the buffers, or NUMA_NO_NODE
- * @quota: most pages that the client may hold, or DPMGR_QUOTA_NONE; not 0
+ * @quota: most pages that the client may hold, with those of pools that its streams
+ *	have; or DPMGR_QUOTA_NONE; not 0
  * @owner: the module that @freeze and @thaw are in
  * @freeze: NULL, or called before this kernel is replaced, of a persistent client
  *	only: quiesce the device, and hand over what the next kernel's driver needs

@@ -49,9 +49,7 @@ static void without_a_shared_pool_nothing_bounces_and_the_log_names_it(struct ku
 	client = fixture_client(test, f, "client");
 	if (platform->low_mask)
 		f->streaming_mask = PAGE_SIZE - 1;
-	kmsg_dump_rewind(&log);
-	while (kmsg_dump_get_line(&log, false, NULL, 0, NULL))
-		;
+	stream_read_log(&log);
 	/* Such messages are held back for five seconds at most. */
 	for (i = 0; i < 100 && !said; i++) {
 		stream_expect_map(test, client, -EOPNOTSUPP, bytes, 1, DMA_TO_DEVICE, GFP_KERNEL);
@@ -175,6 +173,214 @@ static void bounces_come_from_a_stock_of_their_length(struct kunit *test)
 	stream_unload(test, client);
 }
 
+/* ---- quotas --------------------------------------------------------------- */
+
+#define QUOTA	4
+
+/* Its bounces and buffers come from the same pool. */
+static struct dpmgr_client *quota_client(struct kunit *test,
+					 const struct stream_platform *platform, u64 quota)
+{
+	struct dpmgr_client_params params = fixture_params("with-quota");
+
+	params.visibility = DPMGR_SHARED;
+	params.quota = quota;
+	return stream_create(test, platform, &params);
+}
+
+static void expect_room(struct kunit *test, struct dpmgr_client *client, s64 room)
+{
+	KUNIT_EXPECT_EQ(test, atomic64_read(&client->room), room);
+}
+
+static void bounces_and_buffers_share_a_quota(struct kunit *test)
+{
+	const struct stream_platform *platform = test->param_value;
+	struct dpmgr_client *other = stream_load(test, platform);
+	struct dpmgr_client *client = quota_client(test, platform, QUOTA);
+	u8 *bytes = stream_memory(test, 8 * PAGE_SIZE);
+	struct dpmgr_stream *stream, *theirs, *own;
+	struct dpmgr_buf *buf;
+
+	bytes = PTR_ALIGN(bytes, PAGE_SIZE);
+	theirs = stream_map(test, other, bytes, 4 * PAGE_SIZE, DMA_TO_DEVICE);
+	stream_expect_map(test, client, -EDQUOT, bytes, QUOTA * PAGE_SIZE + 1, DMA_TO_DEVICE,
+			  GFP_KERNEL);
+	/* As many pages as it lies in, not as many as its bytes would need. */
+	stream_expect_map(test, client, -EDQUOT, bytes + 1, QUOTA * PAGE_SIZE, DMA_TO_DEVICE,
+			  GFP_ATOMIC);
+	/* Nor as many as the bounce has. */
+	stream = stream_map(test, client, bytes, 3 * PAGE_SIZE, DMA_TO_DEVICE);
+	expect_room(test, client, 1);
+	buf = fixture_alloc(test, client, 1, "tag");
+	expect_room(test, client, 0);
+	stream_expect_map(test, client, -EDQUOT, bytes, 1, DMA_TO_DEVICE, GFP_KERNEL);
+	stream_expect_map(test, client, -EDQUOT, bytes, 1, DMA_TO_DEVICE, GFP_ATOMIC);
+	KUNIT_EXPECT_EQ(test, -EDQUOT, PTR_ERR(dpmgr_alloc(client, 1, GFP_KERNEL, "tag")));
+	KUNIT_EXPECT_EQ(test, -EDQUOT, PTR_ERR(dpmgr_alloc(client, 1, GFP_ATOMIC, "tag")));
+	/* It is in the pool already, and charged. */
+	own = dpmgr_stream_map_buf(buf, 0, 1, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, own);
+	expect_room(test, client, 0);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(own));
+
+	dpmgr_free(buf);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	expect_room(test, client, QUOTA);
+	buf = fixture_alloc(test, client, QUOTA * PAGE_SIZE, "tag");
+	stream_expect_map(test, client, -EDQUOT, bytes, 1, DMA_TO_DEVICE, GFP_KERNEL);
+	dpmgr_free(buf);
+	stream = stream_map(test, client, bytes, QUOTA * PAGE_SIZE, DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(theirs));
+	dpmgr_client_destroy(client);
+	stream_unload(test, other);
+}
+
+static void the_log_names_the_quota(struct kunit *test)
+{
+	struct dpmgr_client *other = stream_load(test, &stream_bouncing[0]);
+	struct dpmgr_client *client = quota_client(test, &stream_bouncing[0], 1);
+	u8 *bytes = PTR_ALIGN(stream_memory(test, 4 * PAGE_SIZE), PAGE_SIZE);
+	static const char refusal[] =
+		"8192 bytes refused: the client's quota would be exceeded";
+	struct kmsg_dump_iter log;
+	bool said = false;
+	unsigned int i;
+
+	stream_read_log(&log);
+	/* Such messages are held back for five seconds at most. */
+	for (i = 0; i < 100 && !said; i++) {
+		stream_expect_map(test, client, -EDQUOT, bytes, 2 * PAGE_SIZE, DMA_TO_DEVICE,
+				  GFP_KERNEL);
+		said = stream_log_says(&log, refusal);
+		if (!said)
+			msleep(100);
+	}
+	KUNIT_EXPECT_TRUE(test, said);
+	dpmgr_client_destroy(client);
+	stream_unload(test, other);
+}
+
+static void a_split_bounce_is_charged_until_both_are_gone(struct kunit *test)
+{
+	const struct stream_platform *platform = test->param_value;
+	struct dpmgr_client *other = stream_load(test, platform);
+	struct dpmgr_client *client = quota_client(test, platform, QUOTA);
+	u8 *bytes = PTR_ALIGN(stream_memory(test, 8 * PAGE_SIZE), PAGE_SIZE);
+	struct dpmgr_stream *stream, *rest;
+	unsigned int first;
+
+	for (first = 0; first < 2; first++) {
+		stream = stream_map(test, client, bytes, QUOTA * PAGE_SIZE, DMA_TO_DEVICE);
+		rest = dpmgr_stream_split(stream, PAGE_SIZE, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rest);
+		expect_room(test, client, 0);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(first ? rest : stream));
+		stream_expect_map(test, client, -EDQUOT, bytes, 1, DMA_TO_DEVICE, GFP_KERNEL);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(first ? stream : rest));
+		expect_room(test, client, QUOTA);
+	}
+	dpmgr_client_destroy(client);
+	stream_unload(test, other);
+}
+
+static void what_could_not_be_mapped_is_not_charged(struct kunit *test)
+{
+	enum { MOST = SHARED_SIZE / PAGE_SIZE + 5 };
+	const struct stream_platform *platform = test->param_value;
+	struct dpmgr_client *other = stream_load(test, platform);
+	struct dpmgr_client *client = quota_client(test, platform, MOST);
+	u8 *bytes = PTR_ALIGN(stream_memory(test, SHARED_SIZE + 2 * PAGE_SIZE), PAGE_SIZE);
+	struct dpmgr_stream *stream;
+
+	stream_expect_map(test, client, -E2BIG, bytes, SHARED_SIZE + 1, DMA_TO_DEVICE,
+			  GFP_KERNEL);
+	expect_room(test, client, MOST);
+	stream = stream_map(test, client, bytes, SHARED_SIZE, DMA_TO_DEVICE);
+	stream_expect_map(test, client, -ENOSPC, bytes, 1, DMA_TO_DEVICE, GFP_KERNEL);
+	stream_expect_map(test, client, -ENOSPC, bytes, 1, DMA_TO_DEVICE, GFP_ATOMIC);
+	expect_room(test, client, 5);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	dpmgr_drain(((struct fixture *)test->priv)->mgr);
+	expect_room(test, client, MOST);
+	dpmgr_client_destroy(client);
+	stream_unload(test, other);
+}
+
+/* A worker scrubs it; until then it is held. */
+static void a_long_bounce_is_charged_until_it_is_put_back(struct kunit *test)
+{
+	enum { LONG = 2 * DPMGR_BOUNCE_PAGES };
+	const struct stream_platform *platform = test->param_value;
+	struct dpmgr_client *other = stream_load(test, platform);
+	struct dpmgr_client *client = quota_client(test, platform, LONG);
+	struct fixture *f = test->priv;
+	u8 *bytes = PTR_ALIGN(stream_memory(test, (LONG + 1) * PAGE_SIZE), PAGE_SIZE);
+	struct dpmgr_stream *stream;
+	unsigned int i;
+
+	for (i = 0; i < 10; i++) {
+		stream = stream_map(test, client, bytes, LONG * PAGE_SIZE, DMA_TO_DEVICE);
+		scoped_guard(mutex, &f->mgr->drain_lock) {
+			KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+			stream_expect_map(test, client, -EDQUOT, bytes, 1, DMA_TO_DEVICE,
+					  GFP_ATOMIC);
+			expect_room(test, client, 0);
+		}
+		/* Who may sleep gets it back. */
+	}
+	stream = stream_map(test, client, bytes, LONG * PAGE_SIZE, DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	/* Nobody is charged once it is gone. */
+	dpmgr_client_destroy(client);
+	KUNIT_EXPECT_TRUE(test, llist_empty(&f->mgr->streams.draining));
+	stream_unload(test, other);
+}
+
+static void what_was_left_to_a_client_counts(struct kunit *test)
+{
+	const struct stream_platform *platform = test->param_value;
+	struct dpmgr_client *other = stream_load(test, platform);
+	struct dpmgr_client *client = quota_client(test, platform, DPMGR_QUOTA_NONE);
+	u8 *bytes = PTR_ALIGN(stream_memory(test, 8 * PAGE_SIZE), PAGE_SIZE);
+	struct dpmgr_stream *stream;
+
+	fixture_alloc(test, client, 5 * PAGE_SIZE, "left");
+	dpmgr_client_destroy(client);
+	client = quota_client(test, platform, QUOTA);
+	expect_room(test, client, -1);
+	stream_expect_map(test, client, -EDQUOT, bytes, 1, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_finish(client));
+	stream = stream_map(test, client, bytes, QUOTA * PAGE_SIZE, DMA_TO_DEVICE);
+	expect_room(test, client, 0);
+	/* Destroying it ends them. */
+	dpmgr_client_destroy(client);
+	KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(stream));
+	client = quota_client(test, platform, QUOTA);
+	expect_room(test, client, QUOTA);
+	dpmgr_client_destroy(client);
+	stream_unload(test, other);
+}
+
+static void what_is_not_of_the_pool_is_not_charged(struct kunit *test)
+{
+	struct dpmgr_client *other = stream_load(test, &stream_direct);
+	struct dpmgr_client *client = quota_client(test, &stream_direct, 1);
+	u8 *bytes = stream_memory(test, SZ_64K);
+	struct dpmgr_stream *streams[2];
+
+	streams[0] = stream_map(test, client, bytes, SZ_64K, DMA_TO_DEVICE);
+	streams[1] = dpmgr_stream_alloc(client, SZ_64K, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, streams[1]);
+	expect_room(test, client, 1);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(streams[0]));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(streams[1]));
+	expect_room(test, client, 1);
+	dpmgr_client_destroy(client);
+	stream_unload(test, other);
+}
+
 static struct kunit_case cases[] = {
 	BOUNCING(what_is_left_in_a_bounce_is_scrubbed),
 	BOUNCING(without_a_shared_pool_nothing_bounces_and_the_log_names_it),
@@ -182,6 +388,13 @@ static struct kunit_case cases[] = {
 	BOUNCING(an_exhausted_pool_is_told_and_nothing_is_half_mapped),
 	KUNIT_CASE(a_buffer_gets_the_pages_that_streams_have_in_stock),
 	KUNIT_CASE(bounces_come_from_a_stock_of_their_length),
+	BOUNCING(bounces_and_buffers_share_a_quota),
+	KUNIT_CASE(the_log_names_the_quota),
+	BOUNCING(a_split_bounce_is_charged_until_both_are_gone),
+	BOUNCING(what_could_not_be_mapped_is_not_charged),
+	BOUNCING(a_long_bounce_is_charged_until_it_is_put_back),
+	BOUNCING(what_was_left_to_a_client_counts),
+	KUNIT_CASE(what_is_not_of_the_pool_is_not_charged),
 	{}
 };
 

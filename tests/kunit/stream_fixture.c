@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/kmsg_dump.h>
 #include <linux/mm.h>
@@ -47,20 +48,33 @@ static void take_low_pool(struct kunit *test, struct fixture *f)
 	f->shared.start = virt_to_phys((void *)vaddr);
 }
 
-struct dpmgr_client *stream_load(struct kunit *test, const struct stream_platform *platform)
+struct dpmgr_client *stream_create(struct kunit *test,
+				   const struct stream_platform *platform,
+				   const struct dpmgr_client_params *params)
 {
 	struct fixture *f = test->priv;
 	struct dpmgr_client *client;
+
+	/* The buffers of a private client lie above the shared pool. */
+	f->streaming_mask = DMA_BIT_MASK(64);
+	client = dpmgr_client_create(f->mgr, f->dev, params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	if (platform->low_mask)
+		f->streaming_mask = f->shared.start + f->shared.size - 1;
+	return client;
+}
+
+struct dpmgr_client *stream_load(struct kunit *test, const struct stream_platform *platform)
+{
+	const struct dpmgr_client_params params = fixture_params("client");
+	struct fixture *f = test->priv;
 
 	f->config.isolation = platform->isolation;
 	f->config.vtom_bit = platform->vtom_bit;
 	if (platform->low_mask)
 		take_low_pool(test, f);
 	fixture_load(test, f);
-	client = fixture_client(test, f, "client");
-	if (platform->low_mask)
-		f->streaming_mask = f->shared.start + f->shared.size - 1;
-	return client;
+	return stream_create(test, platform, &params);
 }
 
 int stream_init(struct kunit *test)
@@ -192,6 +206,13 @@ void stream_expect_moves(struct kunit *test, struct dpmgr_stream *stream, size_t
 		seen[i] ^= 0xff;
 	KUNIT_EXPECT_EQ(test, stream_pattern_end(seen, size, 0), size);
 	kunit_kfree(test, seen);
+}
+
+void stream_read_log(struct kmsg_dump_iter *log)
+{
+	kmsg_dump_rewind(log);
+	while (kmsg_dump_get_line(log, false, NULL, 0, NULL))
+		;
 }
 
 bool stream_log_says(struct kmsg_dump_iter *log, const char *text)

@@ -53,6 +53,10 @@ int stream_init(struct kunit *test);
 /* Make the manager, and the persistent client of a device that reaches what it may. */
 struct dpmgr_client *stream_load(struct kunit *test,
 				 const struct stream_platform *platform);
+/* One more. */
+struct dpmgr_client *stream_create(struct kunit *test,
+				   const struct stream_platform *platform,
+				   const struct dpmgr_client_params *params);
 /* Nothing may be left. */
 void stream_unload(struct kunit *test, struct dpmgr_client *client);
 struct dpmgr_client *stream_client(struct kunit *test, const char *name,
@@ -78,6 +82,8 @@ void stream_expect_read(struct kunit *test, struct dpmgr_stream *stream, size_t 
 /* Both ways, through all pieces that the device is told of. */
 void stream_expect_moves(struct kunit *test, struct dpmgr_stream *stream, size_t size);
 
+/* Look at the log up to here. */
+void stream_read_log(struct kmsg_dump_iter *log);
 /* Whether the log has a line with @text since @log was last looked at. */
 bool stream_log_says(struct kmsg_dump_iter *log, const char *text);
 

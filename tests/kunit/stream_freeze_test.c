@@ -39,25 +39,16 @@ static int freeze_init(struct kunit *test)
 }
 
 /* One whose driver is asked. */
-static struct dpmgr_client *asked_client(struct kunit *test, const char *name)
+static struct dpmgr_client *asked_client(struct kunit *test,
+					 const struct stream_platform *platform,
+					 const char *name)
 {
-	struct fixture *f = test->priv;
 	struct dpmgr_client_params params = fixture_params(name);
-	struct dpmgr_client *client;
 
 	params.owner = THIS_MODULE;
 	params.freeze = driver_freeze;
 	params.thaw = driver_thaw;
-	client = dpmgr_client_create(f->mgr, f->dev, &params);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
-	return client;
-}
-
-static void read_log_to_its_end(struct kmsg_dump_iter *log)
-{
-	kmsg_dump_rewind(log);
-	while (kmsg_dump_get_line(log, false, NULL, 0, NULL))
-		;
+	return stream_create(test, platform, &params);
 }
 
 static void expect_nothing_can_be_mapped(struct kunit *test, struct dpmgr_client *client)
@@ -138,20 +129,21 @@ static void a_client_with_a_stream_is_thawed_and_refused(struct kunit *test)
 	struct fixture *f = test->priv;
 	static const char refusal[] =
 		"client \"b-disk\" is not kept: 1 of its streams are still mapped";
+	const struct dpmgr_client_params params = fixture_params("z");
 	struct kmsg_dump_iter log;
 	unsigned int kind;
 
 	/* By name, it is not the first and not the last. */
 	for (kind = 0; kind < NR_KINDS; kind++) {
-		struct dpmgr_client *client = asked_client(test, "b-disk");
-		struct dpmgr_client *other = fixture_client(test, f, "z");
+		struct dpmgr_client *client = asked_client(test, platform, "b-disk");
+		struct dpmgr_client *other = stream_create(test, platform, &params);
 		struct dpmgr_buf *buf = fixture_alloc(test, client, 100, "tag");
 		struct dpmgr_stream *stream = make(test, client, buf, kind);
 		char state[5];
 
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
 		memset(&driver, 0, sizeof(driver));
-		read_log_to_its_end(&log);
+		stream_read_log(&log);
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
 		KUNIT_EXPECT_TRUE(test, stream_log_says(&log, refusal));
 		KUNIT_EXPECT_FALSE(test, client->frozen);
@@ -193,19 +185,18 @@ static void all_streams_are_counted_and_no_others(struct kunit *test)
 	enum { NR = DPMGR_STREAM_SLOTS + 20 };
 	const struct stream_platform *platform = test->param_value ?: &stream_direct;
 	struct dpmgr_client *client = stream_load(test, platform);
+	struct dpmgr_client_params params = fixture_params("does-not-persist");
 	struct dpmgr_client *others[2];
 	struct fixture *f = test->priv;
 	u8 *bytes = stream_memory(test, PAGE_SIZE);
 	struct dpmgr_stream *streams, *theirs[2];
 	unsigned int i;
 
-	f->streaming_mask = DMA_BIT_MASK(64);
-	others[0] = asked_client(test, "other");
-	others[1] = stream_client(test, "does-not-persist", DPMGR_SHARED, false);
+	others[0] = asked_client(test, platform, "other");
+	params.persistent = false;
+	others[1] = stream_create(test, platform, &params);
 	for (i = 0; i < 2; i++)
 		theirs[i] = stream_map(test, others[i], bytes, 1, DMA_TO_DEVICE);
-	if (platform->low_mask)
-		f->streaming_mask = f->shared.start + f->shared.size - 1;
 	streams = kunit_kcalloc(test, NR, sizeof(*streams), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, streams);
 	for (i = 0; i < NR; i++) {
@@ -242,10 +233,7 @@ static void at_a_kexec_what_it_has_is_orphaned(struct kunit *test)
 	struct dpmgr_stream *stream;
 
 	dpmgr_client_destroy(client);
-	f->streaming_mask = DMA_BIT_MASK(64);
-	client = asked_client(test, "disk");
-	if (platform->low_mask)
-		f->streaming_mask = f->shared.start + f->shared.size - 1;
+	client = asked_client(test, platform, "disk");
 	fixture_alloc(test, client, 1, "tag");
 	stream = stream_map(test, client, stream_memory(test, PAGE_SIZE), 1, DMA_FROM_DEVICE);
 	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
@@ -275,7 +263,7 @@ static void it_stops_the_others_if_it_is_to_be_all_or_nothing(struct kunit *test
 {
 	struct dpmgr_client *client = stream_load(test, &stream_direct);
 	struct fixture *f = test->priv;
-	struct dpmgr_client *asked = asked_client(test, "asked");
+	struct dpmgr_client *asked = asked_client(test, &stream_direct, "asked");
 	struct dpmgr_stream *stream;
 
 	stream = stream_map(test, client, stream_memory(test, 1), 1, DMA_TO_DEVICE);
