@@ -458,7 +458,8 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	if (IS_ERR(client))
 		return client;
 	client->dev = get_device(dev);
-	client->hides_memory = mgr->streams.hides_memory || is_in_target(mgr, dev);
+	client->hides_memory = mgr->streams.hides_memory || is_in_target(mgr, dev) ||
+			       params->lower_vtl == DPMGR_LOWER_VTL_VTL0;
 	client->identity = identity;
 	client->owner = params->owner;
 	client->freeze = params->freeze;

@@ -138,7 +138,7 @@ struct dpmgr_tag {
  * @vtl0_mask: what VTL0 may do with its buffers; 0 if they aren't opened
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
- * @hides_memory: what is in no pool is out of the device's reach, while live; fixed then
+ * @hides_memory: whoever is behind it sees pools only, while live; fixed then
  * @identity: of the device that it was last live with. @mgr's lock
  * @owner: of @freeze and @thaw
  * @freeze: as asked for

@@ -21,7 +21,10 @@
 #include "stream_inline.h"
 #include "stream_map.h"
 
-/* A buffer's own address is good for its device, unless that can't see private pages. */
+/*
+ * A buffer's own address is good for its device, unless that can't see private pages: it is
+ * open to VTL0 if it is to be, and both pools are in the domains of our targets.
+ */
 static struct dpmgr_stream *map_in_place(struct dpmgr_stream_source *source,
 					 const struct dpmgr_pool *pool, size_t offset)
 {

@@ -8,6 +8,7 @@
 #include <linux/scatterlist.h>
 #include <linux/vmalloc.h>
 
+#include "guard.h"
 #include "stream_fixture.h"
 
 static void what_the_device_reaches_and_sees_is_direct(struct kunit *test)
@@ -29,6 +30,45 @@ static void what_the_device_reaches_and_sees_is_direct(struct kunit *test)
 	}
 	KUNIT_EXPECT_TRUE(test, is_all(bytes, POISON, 3 * PAGE_SIZE));
 	stream_unload(test, client);
+}
+
+/* VTL0 is to reach what the device works on: shared memory it does, the kernel's it doesn't. */
+static void what_is_for_vtl0_bounces(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("vtl0");
+	struct fixture *f = test->priv;
+	u8 *bytes = stream_memory(test, 3 * PAGE_SIZE);
+	struct page *page = virt_to_page(bytes);
+	struct dpmgr_stream *streams[4];
+	struct dpmgr_client *client, *other;
+	struct dpmgr_buf *buf;
+	unsigned int i;
+
+	fixture_emulate(test, f);
+	other = stream_load(test, &stream_direct);
+	params.lower_vtl = DPMGR_LOWER_VTL_VTL0;
+	client = stream_create(test, &stream_direct, &params);
+	buf = fixture_alloc(test, client, 100, "tag");
+	streams[0] = stream_map(test, client, bytes, 5000, DMA_BIDIRECTIONAL);
+	streams[1] = dpmgr_stream_map_pages(client, &page, 1, 0, 1, DMA_BIDIRECTIONAL,
+					    GFP_KERNEL);
+	streams[2] = dpmgr_stream_alloc(client, 1, DMA_BIDIRECTIONAL, GFP_KERNEL);
+	for (i = 0; i < 3; i++) {
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, streams[i]);
+		KUNIT_EXPECT_EQ(test, dpmgr_stream_is_bounced(streams[i]), i < 2);
+		KUNIT_EXPECT_TRUE(test, is_pools(f, dpmgr_stream_dma_addr(streams[i], 0, NULL)));
+	}
+	/* Its own buffer is open to VTL0 as it is. */
+	streams[3] = dpmgr_stream_map_buf(buf, 0, 100, DMA_BIDIRECTIONAL, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, streams[3]);
+	KUNIT_EXPECT_EQ(test, dpmgr_stream_dma_addr(streams[3], 0, NULL),
+			dpmgr_buf_dma_addr(buf));
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(streams[i]));
+	dpmgr_free(buf);
+	dpmgr_client_destroy(client);
+	dpmgr_open_stock_flush(f->mgr);
+	stream_unload(test, other);
 }
 
 static void what_it_cannot_reach_or_see_bounces_through_the_shared_pool(struct kunit *test)
@@ -417,6 +457,7 @@ static void many_streams_of_the_callers_are_direct_at_once(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(what_the_device_reaches_and_sees_is_direct),
+	KUNIT_CASE(what_is_for_vtl0_bounces),
 	BOUNCING(what_it_cannot_reach_or_see_bounces_through_the_shared_pool),
 	BOUNCING(only_the_bytes_that_were_asked_for_are_synced),
 	BOUNCING(bytes_that_the_device_did_not_write),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Scenarios with a device that does real DMA, QEMU's edu, and a driver for it that
-is only for them: guest/dpmgr_edu.c. The host looks on, at the file that is the
-guest's memory."""
+"""Scenarios with a device that does real DMA, QEMU's edu, and drivers for it that
+are only for them: guest/dpmgr_edu.c and guest/dpmgr_stream.c. The host looks on, at the
+file that is the guest's memory."""
 
 import base64
 import os
@@ -176,15 +176,17 @@ SECRET = b"private-"
 PUBLIC = b"to-host-"
 
 
-def load_streams(guest, choice):
+def load_streams(guest, choice, parameters=""):
     """Load the driver, whose streams must all work; return the lines about them, the
     page that stays and its part's DMA address."""
     guest.dmesg()
-    guest.run("modprobe dpmgr_stream", STREAM_SECONDS)
+    guest.run("modprobe dpmgr_stream " + parameters, STREAM_SECONDS)
     log = guest.dmesg()
     tried = re.findall(r"^dpmgr_stream .*: (\d+) bytes at offset (\d+), dma_addr "
                        r"(0x[0-9a-f]+), (\w+): ok$", log, re.M)
-    expect([(int(size), int(offset)) for size, offset, _, _ in tried] == STREAMS
+    most = int((re.findall(r"most=(\d+)", parameters) or [1 << 20])[0])
+    expect([(int(size), int(offset)) for size, offset, _, _ in tried]
+           == [stream for stream in STREAMS if stream[0] <= most]
            and {line[3] for line in tried} == {choice}
            and "both directions: ok\n" in log, "not all streams worked:\n" + log)
     found = re.search(r"^dpmgr_stream .*: page (0x[0-9a-f]+), bytes 1000 to 1504 at "
@@ -411,6 +413,47 @@ def iommu_target(test, devices, append):
             load_target(guest)
             guest.run("rmmod dpmgr_edu")
             guest.run("rmmod dma_pool_mgr")
+        guest.power_off()
+
+
+def expect_map_refused(guest, rule):
+    guest.dmesg()
+    expect(guest.try_run(f"echo 1 | tee {STREAM_SYSFS}/map")[0], "it is not refused")
+    expect_in(r"^dpmgr_stream .*: stream: stream of 1 bytes refused: .*" + rule +
+              r".* \(-EOPNOTSUPP\)$", guest.dmesg(), "the log")
+
+
+@scenario
+def iommu_stream(test):
+    devices = [*IOMMU, *EDU]
+    with test.boot(steps.memmap(SMALL) + " intel_iommu=on no_timer_check",
+                   devices=devices) as guest:
+        for what, isolation in (("not isolated", ""), ("isolated", " isolation=vbs")):
+            guest.run(steps.load_command(SMALL) + isolation)
+            with test.case(f"{what}, attached to a target: edu moves the bytes of streams, "
+                           "both ways, and doesn't fault"):
+                before = faults(guest)
+                addresses, _, part = load_streams(guest, "bounced", "target=1")
+                expect(faults(guest) == before, "there were faults")
+            with test.case(f"{what}: their addresses are the shared pool's, which the target "
+                           "has, and debugfs says that they bounce"):
+                for address in addresses + [part]:
+                    expect(address >> 12 in pages_of(SMALL.shared),
+                           f"{address:#x} is not the shared pool's")
+                expect_stream_listed(guest, "bounced", part)
+            with test.case(f"{what}: in a domain of somebody else's, mapping is refused"):
+                guest.run(f"echo 1 | tee {STREAM_SYSFS}/map")
+                guest.run(f"echo own | tee {STREAM_SYSFS}/leave")
+                expect_map_refused(guest, "IOMMU domain that is none of our targets'")
+                guest.run("rmmod dpmgr_stream")
+            guest.run("rmmod dma_pool_mgr")
+        guest.run(steps.load_command(SMALL) + " isolation=vbs")
+        with test.case("a bounce is refused where the kernel translates"):
+            load_streams(guest, "bounced", "target=1 most=1")
+            guest.run(f"echo 1 | tee {STREAM_SYSFS}/leave")
+            expect_map_refused(guest, "translating IOMMU domain")
+            guest.run("rmmod dpmgr_stream")
+        guest.run("rmmod dma_pool_mgr")
         guest.power_off()
 
 

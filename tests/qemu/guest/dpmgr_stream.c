@@ -10,6 +10,9 @@
  *
  *	page	the page, as the CPU finds it
  *	sync	write anything, and the mapped part is taken back from the device
+ *	leave	write anything: the device leaves its target; then "own", and it is
+ *		attached to a domain of the driver's own until it goes
+ *	map	write anything, and a byte is mapped, and freed; fails as that does
  *
  * Locking: none, the host does one thing at a time.
  */
@@ -20,6 +23,7 @@
 #include <linux/dma_pool_mgr.h>
 #include <linux/err.h>
 #include <linux/io.h>
+#include <linux/iommu.h>
 #include <linux/iopoll.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -57,6 +61,10 @@ static uint mask_bits = 64;
 module_param(mask_bits, uint, 0444);
 MODULE_PARM_DESC(mask_bits, "Address bits that the driver says the device has (default: 64)");
 
+static bool target;
+module_param(target, bool, 0444);
+MODULE_PARM_DESC(target, "The device is attached to an IOMMU target (default: no)");
+
 static uint most = SZ_1M;
 module_param(most, uint, 0444);
 MODULE_PARM_DESC(most, "Longest stream, bytes (default: 1 MiB)");
@@ -69,6 +77,8 @@ struct tester {
 	u8 *to;
 	u8 *page;
 	struct dpmgr_stream *stays;
+	struct dpmgr_iommu_target *iommu;
+	struct iommu_domain *domain;	/* of its own */
 };
 
 static u8 pattern(size_t offset)
@@ -278,8 +288,64 @@ static ssize_t page_read(struct file *file, struct kobject *kobj,
 }
 static BIN_ATTR_RO(page, SZ_4K);
 
+static int enter_domain(struct tester *t)
+{
+	int ret;
+
+	t->domain = iommu_paging_domain_alloc(t->dev);
+	if (IS_ERR(t->domain))
+		return PTR_ERR(t->domain);
+	ret = iommu_device_claim_dma_owner(t->dev, t);
+	if (ret) {
+		iommu_domain_free(t->domain);
+		return ret;
+	}
+	ret = iommu_attach_group(t->domain, t->dev->iommu_group);
+	if (!ret)
+		return 0;
+	iommu_device_release_dma_owner(t->dev);
+	iommu_domain_free(t->domain);
+	return ret;
+}
+
+static void leave_domain(struct tester *t)
+{
+	if (IS_ERR_OR_NULL(t->domain))
+		return;
+	iommu_detach_group(t->domain, t->dev->iommu_group);
+	iommu_device_release_dma_owner(t->dev);
+	iommu_domain_free(t->domain);
+}
+
+static ssize_t leave_store(struct device *dev, struct device_attribute *attr,
+			   const char *text, size_t count)
+{
+	struct tester *t = dev_get_drvdata(dev);
+
+	dpmgr_iommu_target_detach(t->iommu, dev);
+	t->iommu = NULL;
+	return sysfs_streq(text, "own") ? enter_domain(t) ?: count : count;
+}
+static DEVICE_ATTR_WO(leave);
+
+static ssize_t map_store(struct device *dev, struct device_attribute *attr,
+			 const char *text, size_t count)
+{
+	struct tester *t = dev_get_drvdata(dev);
+	struct dpmgr_stream *stream;
+
+	stream = dpmgr_stream_map(t->client, t->page, 1, DMA_TO_DEVICE, GFP_KERNEL);
+	if (IS_ERR(stream))
+		return PTR_ERR(stream);
+	dpmgr_stream_free(stream);
+	return count;
+}
+static DEVICE_ATTR_WO(map);
+
 static struct attribute *tester_attrs[] = {
 	&dev_attr_sync.attr,
+	&dev_attr_leave.attr,
+	&dev_attr_map.attr,
 	NULL
 };
 
@@ -304,13 +370,38 @@ static int take_memory(struct tester *t)
 	return t->from && t->to && t->page ? 0 : -ENOMEM;
 }
 
-static int tester_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+static void leave_target(void *data)
+{
+	struct tester *t = data;
+
+	leave_domain(t);
+	dpmgr_iommu_target_detach(t->iommu, t->dev);
+}
+
+/* The client, and before that, if there is to be one, the target. */
+static int enter(struct tester *t, struct dpmgr *mgr)
 {
 	const struct dpmgr_client_params params = {
 		DPMGR_CLIENT_PARAMS_INIT,
 		.name = "stream",
-		.visibility = DPMGR_PRIVATE,
+		.visibility = target ? DPMGR_SHARED : DPMGR_PRIVATE,
 	};
+	int ret;
+
+	if (target) {
+		t->iommu = dpmgr_iommu_target_create(mgr, t->dev);
+		if (IS_ERR(t->iommu))
+			return PTR_ERR(t->iommu);
+		ret = devm_add_action_or_reset(t->dev, leave_target, t);
+		if (ret)
+			return ret;
+	}
+	t->client = devm_dpmgr_client_create(mgr, t->dev, &params);
+	return PTR_ERR_OR_ZERO(t->client);
+}
+
+static int tester_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
 	struct device *dev = &pdev->dev;
 	struct tester *t;
 	struct dpmgr *mgr;
@@ -334,10 +425,10 @@ static int tester_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret)
 		return ret;
 	mgr = dpmgr_default_get();
-	t->client = devm_dpmgr_client_create(mgr, dev, &params);
+	ret = enter(t, mgr);
 	dpmgr_put(mgr);
-	if (IS_ERR(t->client))
-		return PTR_ERR(t->client);
+	if (ret)
+		return ret;
 	pci_set_drvdata(pdev, t);
 	return try_all(t) ?: map_part(t);
 }
@@ -361,6 +452,8 @@ static struct pci_driver tester_driver = {
 	.probe = tester_probe,
 	.remove = tester_remove,
 	.dev_groups = tester_groups,
+	/* So that its group may be claimed for a target. */
+	.driver_managed_dma = true,
 };
 module_pci_driver(tester_driver);
 
