@@ -68,23 +68,30 @@ static __always_inline struct dpmgr_stream *enter(struct dpmgr *mgr,
 	return stream;
 }
 
-/*
- * A stream of the caller's that is complete becomes known, without a lock. False if
- * there is no room.
- */
-static __always_inline bool enter_slot(struct dpmgr *mgr, struct dpmgr_stream *stream)
+/* A slot that nobody had a moment ago, or NULL. */
+static __always_inline struct dpmgr_stream **find_slot(struct dpmgr *mgr)
 {
 	struct dpmgr_stream_home *home = raw_cpu_ptr(mgr->streams.homes);
 	u32 slot = READ_ONCE(home->next_slot), tries;
 
 	for (tries = 0; tries < 4; tries++) {
-		stream->slot = &home->slots[slot];
-		if (likely(!cmpxchg(stream->slot, NULL, stream)))
-			return true;
+		if (likely(!READ_ONCE(home->slots[slot])))
+			return &home->slots[slot];
 		slot = (slot + 1) % DPMGR_STREAM_SLOTS;
 		WRITE_ONCE(home->next_slot, slot);
 	}
-	return false;
+	return NULL;
+}
+
+/*
+ * A stream of the caller's that is complete becomes known, without a lock. False if
+ * somebody else has got there first.
+ */
+static __always_inline bool enter_slot(struct dpmgr_stream *stream,
+				       struct dpmgr_stream **slot)
+{
+	stream->slot = slot;
+	return likely(!cmpxchg(slot, NULL, stream));
 }
 
 /* Of the stock: to be used again, without a lock if there is room. */

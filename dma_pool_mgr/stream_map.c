@@ -16,6 +16,7 @@
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
+#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 
 #include "client.h"
@@ -295,8 +296,10 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 	const unsigned long linear_size = (unsigned long)high_memory - PAGE_OFFSET;
 	struct device *dev = client->dev;
 	struct dpmgr *mgr = client->mgr;
+	struct dpmgr_stream **slot;
 	phys_addr_t phys;
 
+	might_alloc(gfp);
 	if (unlikely((unsigned int)direction > DMA_FROM_DEVICE ||
 		     size - 1 >= ANY_MAPPING_MAX || gfp & ~DPMGR_GFP_KNOWN ||
 		     client->hides_memory ||
@@ -305,6 +308,9 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 	phys = virt_to_phys(vaddr);
 	if (unlikely(!dev->dma_mask || phys + size - 1 > *dev->dma_mask ||
 		     dev->bus_dma_limit))
+		return false;
+	slot = find_slot(mgr);
+	if (unlikely(!slot))
 		return false;
 	stream->dma_addr = dma_map_page(dev, pfn_to_page(PHYS_PFN(phys)),
 					offset_in_page(vaddr), size, direction);
@@ -319,7 +325,7 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 	stream->owns_pages = false;
 	stream->is_callers = is_callers;
 	WRITE_ONCE(stream->state, DPMGR_STREAM_LIVE);
-	if (likely(enter_slot(mgr, stream))) {
+	if (likely(enter_slot(stream, slot))) {
 		/* After entering, which is a barrier: see dpmgr_streams_count(). */
 		if (likely(!READ_ONCE(client->frozen)))
 			return true;

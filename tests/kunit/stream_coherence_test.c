@@ -3,10 +3,12 @@
  * Streams of a device with DMA operations of its own: what it sees is kept apart from what
  * the CPU sees, until caches are looked after. And all that may fail there.
  */
+#include <linux/cpumask.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
+#include <linux/sched.h>
 
 #include "stream_fixture.h"
 
@@ -176,6 +178,37 @@ static void what_the_dma_api_cannot_map_is_not_half_mapped(struct kunit *test)
 	stream_unload(test, client);
 }
 
+/* On one CPU, all of whose slots are taken. */
+static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
+{
+	struct dpmgr_stream *streams, *stream;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	u8 *bytes = stream_memory(test, PAGE_SIZE);
+	unsigned int i;
+
+	watch_device(test);
+	set_dma_ops(f->dev, NULL);
+	client = stream_load(test, &stream_direct);
+	streams = kunit_kcalloc(test, DPMGR_STREAM_SLOTS, sizeof(*streams), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, streams);
+	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(0)));
+	for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
+		KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(&streams[i], client, bytes, 1,
+							       DMA_TO_DEVICE, GFP_KERNEL));
+	set_dma_ops(f->dev, &seen_ops);
+	stream = stream_map(test, client, bytes, 1, DMA_TO_DEVICE);
+	KUNIT_EXPECT_NULL(test, stream->slot);
+	KUNIT_EXPECT_EQ(test, seen.nr_maps, 1);
+	KUNIT_EXPECT_EQ(test, seen.nr_unmaps, 0);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	set_dma_ops(f->dev, NULL);
+	for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(&streams[i]));
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	stream_unload(test, client);
+}
+
 static void a_client_that_is_frozen_while_it_maps_has_nothing_mapped(struct kunit *test)
 {
 	struct dpmgr_client *client;
@@ -237,6 +270,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(caches_are_looked_after_where_that_is_asked_for),
 	KUNIT_CASE(what_was_mapped_together_is_unmapped_with_the_last),
 	KUNIT_CASE(what_the_dma_api_cannot_map_is_not_half_mapped),
+	KUNIT_CASE(a_stream_that_finds_no_slot_is_mapped_once),
 	KUNIT_CASE(a_client_that_is_frozen_while_it_maps_has_nothing_mapped),
 	BOUNCING(a_bounce_never_meets_the_dma_api),
 	{}
