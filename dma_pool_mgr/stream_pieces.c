@@ -11,6 +11,7 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/scatterlist.h>
@@ -30,6 +31,12 @@ struct walk {
 	size_t left;
 };
 
+/* NULL without a page, and for one that is not the kernel's memory but a device's. */
+static void *page_bytes(struct page *page)
+{
+	return page && !is_zone_device_page(page) ? page_address(page) : NULL;
+}
+
 static bool is_vmapped(const void *vaddr)
 {
 	return is_vmalloc_or_module_addr(vaddr);
@@ -43,18 +50,27 @@ static struct page *vmalloc_page(const void *vaddr)
 	return page && pfn_valid(page_to_pfn(page)) && !PageReserved(page) ? page : NULL;
 }
 
+/* Of the linear map or of the kernel's image. Sections without RAM at their end look valid. */
+static bool is_ram(void *vaddr)
+{
+	return virt_addr_valid(vaddr) &&
+	       (vaddr < high_memory || (unsigned long)vaddr >= VMALLOC_START);
+}
+
 /* The next bytes that are side by side, at most up to a page's or an entry's end. */
 static size_t walk_next(struct walk *walk, void **vaddr)
 {
 	struct page *page;
+	void *bytes;
 	size_t n;
 
 	if (walk->sg) {
 		n = walk->sg->length;
-		*vaddr = sg_virt(walk->sg);
+		bytes = page_bytes(sg_page(walk->sg));
+		*vaddr = bytes + walk->sg->offset;
 		walk->sg = sg_next(walk->sg);
 		walk->left -= n;
-		return n;
+		return bytes ? n : 0;
 	}
 	n = min(walk->left, PAGE_SIZE - walk->offset);
 	if (walk->pages) {
@@ -66,12 +82,13 @@ static size_t walk_next(struct walk *walk, void **vaddr)
 		if (is_vmapped(at))
 			page = vmalloc_page(at);
 		else
-			page = virt_to_page(at);
+			page = is_ram(at) ? virt_to_page(at) : NULL;
 	}
-	*vaddr = page ? page_address(page) + walk->offset : NULL;
+	bytes = page_bytes(page);
+	*vaddr = bytes + walk->offset;
 	walk->offset = 0;
 	walk->left -= n;
-	return *vaddr ? n : 0;
+	return bytes ? n : 0;
 }
 
 /*
@@ -124,7 +141,7 @@ static struct dpmgr_stream *map_walked(struct dpmgr_stream *stream,
 				       struct walk *walk)
 {
 	struct device *dev = source->client->dev;
-	const size_t max_len = walk->sg ? SIZE_MAX : dma_max_mapping_size(dev);
+	const size_t max_len = dma_max_mapping_size(dev);
 	struct dpmgr_stream *mapped;
 	u32 nr_pieces;
 
@@ -158,10 +175,6 @@ struct dpmgr_stream *dpmgr_source_map_pieces(struct dpmgr_stream *stream,
 	};
 
 	/* A VM area's pages, a module's or the kernel's data. */
-	if (!is_vmapped(walk.vaddr) && !virt_addr_valid(walk.vaddr)) {
-		source->rule = "vaddr must be a range of kernel memory";
-		return ERR_PTR(-EINVAL);
-	}
 	return map_walked(stream, source, &walk);
 }
 

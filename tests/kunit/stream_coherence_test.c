@@ -8,6 +8,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
+#include <linux/scatterlist.h>
 #include <linux/sched.h>
 
 #include "stream_fixture.h"
@@ -24,6 +25,7 @@ static struct {
 	unsigned int nr_unmaps;
 	unsigned int nr_syncs;
 	unsigned int fail_at;
+	size_t max;		/* most that is mapped at once, or 0 */
 	struct dpmgr_client *freezes;	/* while something is mapped for it, or NULL */
 } seen;
 
@@ -48,6 +50,11 @@ static void seen_sync_for_cpu(struct device *dev, dma_addr_t dma_addr, size_t si
 	memcpy(cpu_side(dma_addr), seen.bytes + (dma_addr - SEEN_BASE), size);
 }
 
+static size_t seen_max(struct device *dev)
+{
+	return seen.max ?: SIZE_MAX;
+}
+
 static dma_addr_t seen_map(struct device *dev, struct page *page, unsigned long offset,
 			   size_t size, enum dma_data_direction direction, unsigned long attrs)
 {
@@ -57,6 +64,8 @@ static dma_addr_t seen_map(struct device *dev, struct page *page, unsigned long 
 
 	if (seen.freezes)
 		WRITE_ONCE(seen.freezes->frozen, true);
+	if (size > seen_max(dev))
+		return DMA_MAPPING_ERROR;
 	if (seen.fail_at && ++seen.nr_maps >= seen.fail_at)
 		return DMA_MAPPING_ERROR;
 	seen.nr_maps += !seen.fail_at;
@@ -76,6 +85,7 @@ static void seen_unmap(struct device *dev, dma_addr_t dma_addr, size_t size,
 }
 
 static const struct dma_map_ops seen_ops = {
+	.max_mapping_size = seen_max,
 	.map_page = seen_map,
 	.unmap_page = seen_unmap,
 	.sync_single_for_cpu = seen_sync_for_cpu,
@@ -178,6 +188,30 @@ static void what_the_dma_api_cannot_map_is_not_half_mapped(struct kunit *test)
 	stream_unload(test, client);
 }
 
+/* What lies side by side is mapped together, but not more than that. */
+static void no_more_is_mapped_at_once_than_the_device_can(struct kunit *test)
+{
+	u8 *bytes = PTR_ALIGN(stream_memory(test, 8 * PAGE_SIZE), PAGE_SIZE);
+	struct dpmgr_client *client;
+	struct dpmgr_stream *stream;
+	struct sg_table table;
+
+	watch_device(test);
+	client = stream_load(test, &stream_direct);
+	KUNIT_ASSERT_EQ(test, 0, sg_alloc_table(&table, 2, GFP_KERNEL));
+	sg_set_buf(table.sgl, bytes, 2 * PAGE_SIZE);
+	sg_set_buf(sg_next(table.sgl), bytes + 2 * PAGE_SIZE, 2 * PAGE_SIZE);
+	for (seen.max = 2 * PAGE_SIZE; seen.max <= 4 * PAGE_SIZE; seen.max *= 2) {
+		seen.nr_maps = 0;
+		stream = dpmgr_stream_map_sg(client, &table, DMA_TO_DEVICE, GFP_KERNEL);
+		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, stream);
+		KUNIT_EXPECT_EQ(test, seen.nr_maps, seen.max == 2 * PAGE_SIZE ? 2 : 1);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	}
+	sg_free_table(&table);
+	stream_unload(test, client);
+}
+
 /* On one CPU, all of whose slots are taken. */
 static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
 {
@@ -270,6 +304,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(caches_are_looked_after_where_that_is_asked_for),
 	KUNIT_CASE(what_was_mapped_together_is_unmapped_with_the_last),
 	KUNIT_CASE(what_the_dma_api_cannot_map_is_not_half_mapped),
+	KUNIT_CASE(no_more_is_mapped_at_once_than_the_device_can),
 	KUNIT_CASE(a_stream_that_finds_no_slot_is_mapped_once),
 	KUNIT_CASE(a_client_that_is_frozen_while_it_maps_has_nothing_mapped),
 	BOUNCING(a_bounce_never_meets_the_dma_api),

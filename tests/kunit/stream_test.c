@@ -301,6 +301,9 @@ static void bad_input_is_refused(struct kunit *test)
 	stream_expect_map(test, client, -EINVAL, bytes, 1, DMA_TO_DEVICE, GFP_KERNEL | __GFP_COMP);
 	stream_expect_map(test, client, -EINVAL, NULL, 1, DMA_TO_DEVICE, GFP_KERNEL);
 	stream_expect_map(test, client, -EINVAL, (void *)PAGE_SIZE, 1, DMA_TO_DEVICE, GFP_KERNEL);
+	/* It begins as memory. */
+	stream_expect_map(test, client, -EINVAL, high_memory - PAGE_SIZE, 2 * PAGE_SIZE,
+			  DMA_TO_DEVICE, GFP_KERNEL);
 	stream_expect_map(test, client, -EINVAL, bytes, SIZE_MAX, DMA_TO_DEVICE, GFP_KERNEL);
 	/* It is mapped, but it is the firmware's. */
 	stream_expect_map(test, client, -EINVAL, (void *)VMALLOC_START, 1, DMA_TO_DEVICE,
