@@ -3,10 +3,11 @@
  * Bounce memory: pages of the shared pool that streams work on for a while.
  *
  * A bounce has a handle, as a buffer has, but no client: whoever walks the pool's
- * runs passes over it. Its pages are clean while nobody has it. Short ones are kept in
- * stock by each CPU, so that a mapped stream costs little more than the copy; they are
- * scrubbed by who gives them up, as far as they were used. Longer ones are left to
- * the manager's worker. All stocks together have at most a sixteenth of the pool, and
+ * runs passes over it. Short ones are kept in stock by each CPU, so that a mapped stream
+ * costs little more than the copy; they are scrubbed by who gives them up, as far as the
+ * stream went, and as a whole when they come to another client or back to the pool: a
+ * device may have written beside its stream. Longer ones are left to the manager's worker,
+ * as a whole. All stocks together have at most a sixteenth of the pool, and
  * are flushed before an allocation fails.
  *
  * What a stream needs, and no more, is charged to its client's quota while it has it: that
@@ -69,7 +70,7 @@ struct dpmgr_buf *dpmgr_bounce_take(struct dpmgr_stream_home *home,
 	return buf;
 }
 
-/* Put a clean bounce in stock if it belongs there. Context: holding @home's lock. */
+/* Put a scrubbed bounce in stock if it belongs there. Context: holding @home's lock. */
 bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,
 			struct dpmgr_buf *buf)
 {
@@ -82,7 +83,8 @@ bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,
 	return true;
 }
 
-static void put_clean(struct dpmgr *mgr, struct dpmgr_buf *buf)
+/* To the pool, whose pages are clean: the device may have written beside its stream. */
+static void put_back(struct dpmgr *mgr, struct dpmgr_buf *buf)
 {
 	const struct dpmgr_page_run run = {
 		.base_pfn = buf->base_pfn,
@@ -90,8 +92,26 @@ static void put_clean(struct dpmgr *mgr, struct dpmgr_buf *buf)
 		.owner = buf,
 	};
 
-	if (!WARN_ON_ONCE(dpmgr_pages_put(&mgr->pools[DPMGR_SHARED]->pages, &run)))
+	if (!WARN_ON_ONCE(dpmgr_pool_put(mgr->pools[DPMGR_SHARED], &run)))
 		dpmgr_handle_forget(mgr, buf, false);
+}
+
+/**
+ * dpmgr_bounce_clean() - leave nothing in a bounce from stock that was another's
+ * @buf: the bounce
+ * @client: who gets it
+ *
+ * Its last stream's bytes are scrubbed already. What that client's own device has
+ * written beside them is not.
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_bounce_clean(struct dpmgr_buf *buf, const struct dpmgr_client *client)
+{
+	if (likely(buf->charged == client))
+		return;
+	memset(buf->vaddr, 0, PFN_PHYS(buf->nr_pages));
+	this_cpu_add(client->mgr->streams.homes->scrubbed, PFN_PHYS(buf->nr_pages));
 }
 
 /**
@@ -121,13 +141,13 @@ void dpmgr_bounce_uncharge(const struct dpmgr_buf *buf)
 }
 
 /*
- * Nobody refers to a bounce any more; a short one is clean. A long one is its client's
+ * Nobody refers to a bounce any more; a short one is scrubbed. A long one is its client's
  * until it is scrubbed. Context: any but NMI.
  */
 void dpmgr_bounce_put(struct dpmgr *mgr, struct dpmgr_buf *buf)
 {
 	if (buf->nr_pages <= DPMGR_BOUNCE_PAGES)
-		put_clean(mgr, buf);
+		put_back(mgr, buf);
 	else if (llist_add(&buf->draining, &mgr->streams.draining))
 		queue_work(system_unbound_wq, &mgr->drain_work);
 }
@@ -157,12 +177,25 @@ void dpmgr_streams_drain(struct dpmgr *mgr)
 	}
 }
 
-/* A CPU's stock becomes empty. */
-static bool flush_home(struct dpmgr *mgr, struct dpmgr_stream_home *home)
+/**
+ * dpmgr_streams_flush_cpu() - give a CPU's stock of bounces back to the pool
+ * @mgr: the manager
+ * @cpu: the CPU
+ *
+ * It has at most STOCK_PAGES_MAX pages, which are scrubbed.
+ *
+ * Context: any but NMI.
+ * Return: whether there was anything.
+ */
+bool dpmgr_streams_flush_cpu(struct dpmgr *mgr, int cpu)
 {
+	struct dpmgr_stream_home *home;
 	bool any = false;
 	unsigned int i;
 
+	if (!mgr->streams.homes)
+		return false;
+	home = per_cpu_ptr(mgr->streams.homes, cpu);
 	for (i = 0; i < DPMGR_BOUNCE_ORDERS; i++) {
 		struct hlist_node *next;
 		struct hlist_head list;
@@ -174,29 +207,21 @@ static bool flush_home(struct dpmgr *mgr, struct dpmgr_stream_home *home)
 				home->nr_pages -= buf->nr_pages;
 		}
 		hlist_for_each_entry_safe(buf, next, &list, node) {
-			put_clean(mgr, buf);
+			put_back(mgr, buf);
 			any = true;
 		}
 	}
 	return any;
 }
 
-/**
- * dpmgr_streams_flush() - give all stocks of bounces back to the pool
- * @mgr: the manager
- *
- * Context: any but NMI.
- * Return: whether there was anything.
- */
+/* The same for all CPUs. Context: may sleep, or nobody minds how long it takes. */
 bool dpmgr_streams_flush(struct dpmgr *mgr)
 {
 	bool any = false;
 	int cpu;
 
-	if (!mgr->streams.homes)
-		return false;
 	for_each_possible_cpu(cpu)
-		any |= flush_home(mgr, per_cpu_ptr(mgr->streams.homes, cpu));
+		any |= dpmgr_streams_flush_cpu(mgr, cpu);
 	return any;
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_streams_flush);
@@ -221,10 +246,14 @@ take_under_pressure(struct dpmgr *mgr, const struct dpmgr_page_request *request,
 {
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
 	bool more;
+	int cpu;
 
-	dpmgr_streams_flush(mgr);
 	if (!dpmgr_pages_take(&pool->pages, request, buf, run))
 		return 0;
+	for_each_possible_cpu(cpu)
+		if (dpmgr_streams_flush_cpu(mgr, cpu) &&
+		    !dpmgr_pages_take(&pool->pages, request, buf, run))
+			return 0;
 	if (!gfpflags_allow_blocking(gfp))
 		return has_dirty(pool) || !llist_empty(&mgr->streams.draining) ||
 		       !llist_empty(&mgr->draining) ? -ENOMEM : -ENOSPC;
@@ -237,13 +266,14 @@ take_under_pressure(struct dpmgr *mgr, const struct dpmgr_page_request *request,
 	return dpmgr_pages_search(&pool->pages, request, buf, run);
 }
 
-static int take(struct dpmgr *mgr, u32 nr_pages, u64 end_pfn, gfp_t gfp,
+static int take(const struct dpmgr_client *client, u32 nr_pages, u64 end_pfn, gfp_t gfp,
 		struct dpmgr_buf *buf, struct dpmgr_page_run *run)
 {
+	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
 	struct dpmgr_page_request request = {
 		.nr_pages = nr_pages,
-		.node = NUMA_NO_NODE,
+		.node = client->node_id,
 		.end_pfn = end_pfn,
 	};
 
@@ -258,7 +288,7 @@ static int take(struct dpmgr *mgr, u32 nr_pages, u64 end_pfn, gfp_t gfp,
 
 /**
  * dpmgr_bounce_get() - a bounce from the pool
- * @mgr: the manager; it has a shared pool
+ * @client: for whom; its manager has a shared pool
  * @nr_pages: at least so many
  * @end_pfn: it is to end at or below this page
  * @gfp: whether to sleep
@@ -268,9 +298,10 @@ static int take(struct dpmgr *mgr, u32 nr_pages, u64 end_pfn, gfp_t gfp,
  * Return: a bounce, all zero; -EOPNOTSUPP if the pool is out of the device's reach;
  * -E2BIG if it is too small; -ENOSPC if it is exhausted; -ENOMEM.
  */
-struct dpmgr_buf *dpmgr_bounce_get(struct dpmgr *mgr, u32 nr_pages, u64 end_pfn,
-				   gfp_t gfp, const char **rule)
+struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client, u32 nr_pages,
+				   u64 end_pfn, gfp_t gfp, const char **rule)
 {
+	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
 	struct dpmgr_page_request request = {
 		.nr_pages = nr_pages,
@@ -291,7 +322,7 @@ struct dpmgr_buf *dpmgr_bounce_get(struct dpmgr *mgr, u32 nr_pages, u64 end_pfn,
 		return ERR_PTR(-ENOMEM);
 	/* It has no client, so nobody looks at it. */
 	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
-	ret = take(mgr, nr_pages, end_pfn, gfp, buf, &run);
+	ret = take(client, nr_pages, end_pfn, gfp, buf, &run);
 	if (!ret) {
 		buf->base_pfn = run.base_pfn;
 		buf->nr_pages = run.nr_pages;

@@ -21,6 +21,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cleanup.h>
+#include <linux/cpumask.h>
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma_pool_mgr_abi.h>
@@ -432,14 +433,30 @@ static struct dpmgr_buf *alloc_blocking(struct dpmgr_client *client,
 	return buf;
 }
 
+/* What streams have in stock, and no more of it than it takes: it is scrubbed. */
+static noinline struct dpmgr_buf *
+alloc_from_streams(struct dpmgr_client *client, const struct alloc_args *args)
+{
+	struct dpmgr_buf *buf = ERR_PTR(-EAGAIN);
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		if (dpmgr_streams_flush_cpu(client->mgr, cpu))
+			buf = try_alloc(client, args);
+		if (buf != ERR_PTR(-EAGAIN))
+			break;
+	}
+	return buf;
+}
+
 static struct dpmgr_buf *alloc_atomic(struct dpmgr_client *client,
 				      const struct alloc_args *args)
 {
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_buf *buf = try_alloc(client, args);
 
-	if (buf == ERR_PTR(-EAGAIN) && dpmgr_streams_flush(mgr))
-		buf = try_alloc(client, args);
+	if (buf == ERR_PTR(-EAGAIN))
+		buf = alloc_from_streams(client, args);
 	if (dpmgr_stock_is_low(&mgr->handles) || dpmgr_stock_is_low(&mgr->tags))
 		queue_work(system_unbound_wq, &mgr->drain_work);
 	return buf == ERR_PTR(-EAGAIN) ? ERR_PTR(-ENOMEM) : buf;

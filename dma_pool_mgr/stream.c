@@ -79,7 +79,8 @@ struct dpmgr_stream_mapping *dpmgr_stream_new_mapping(u32 nr_pieces, gfp_t gfp)
 {
 	struct dpmgr_stream_mapping *mapping;
 
-	mapping = kmalloc(struct_size(mapping, pieces, nr_pieces), gfp & ~__GFP_ZERO);
+	mapping = kmalloc(struct_size(mapping, pieces, nr_pieces),
+			  (gfp & ~__GFP_ZERO) | __GFP_NOWARN);
 	if (!mapping)
 		return NULL;
 	refcount_set(&mapping->refs, 1);
@@ -159,7 +160,8 @@ static __always_inline void end(struct dpmgr_stream *stream)
  * arrive. What is in a bounce is scrubbed before anyone gets its pages.
  *
  * Context: any but NMI; for a direct stream, also what dma_unmap_page() says.
- * Return: 0, or -ESTALE if it was freed before: nothing has changed.
+ * Return: 0, or -ESTALE if it was freed before and its structure is not in use again:
+ * nothing has changed. It may be in use very soon: a handle must not be freed twice.
  */
 int dpmgr_stream_free(struct dpmgr_stream *stream)
 {
@@ -242,9 +244,10 @@ void dpmgr_streams_give_up(struct dpmgr_client *client)
 		hlist_for_each_entry_safe(stream, next, &leaving, node)
 			release(stream);
 	}
-	/* What is charged to the client is put back while it is there. */
-	guard(mutex)(&client->mgr->drain_lock);
-	dpmgr_streams_drain(client->mgr);
+	/* What is charged to the client is put back while it is there, and what was before. */
+	scoped_guard(mutex, &client->mgr->drain_lock)
+		dpmgr_streams_drain(client->mgr);
+	dpmgr_streams_flush(client->mgr);
 }
 
 static bool slot_is_of(struct dpmgr_stream **slot, const struct dpmgr_client *client)

@@ -178,7 +178,7 @@ struct dpmgr_stream *__dpmgr_stream_alloc(struct dpmgr_client *client, size_t si
 {
 	if (direction == DMA_FROM_DEVICE)
 		return ERR_PTR(-EACCES);
-	/* Pool pages are zero already. */
+	/* What comes from the pool is zero already; what does from a stock may not be. */
 	return dpmgr_stream_alloc_uninit(client, size, direction, gfp | __GFP_ZERO);
 }
 EXPORT_SYMBOL_NS_GPL(__dpmgr_stream_alloc, DMA_POOL_MGR);

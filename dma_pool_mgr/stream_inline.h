@@ -123,7 +123,7 @@ static __always_inline void end_plain(struct dpmgr *mgr, struct dpmgr_stream *st
 }
 
 /*
- * The opposite of enter() or enter_slot(). @buf: a clean or a long bounce that nobody
+ * The opposite of enter() or enter_slot(). @buf: a scrubbed or a long bounce that nobody
  * uses any more, or NULL.
  */
 static __always_inline void leave(struct dpmgr *mgr, struct dpmgr_stream *stream,

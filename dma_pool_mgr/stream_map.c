@@ -18,6 +18,7 @@
 #include <linux/pfn.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 
 #include "client.h"
 #include "pool.h"
@@ -115,8 +116,13 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 		dpmgr_quota_uncharge(source->client, nr_pages);
 		return ERR_PTR(-ENOMEM);
 	}
-	if (unlikely(!buf)) {
-		buf = dpmgr_bounce_get(mgr, nr_pages, end_pfn, source->gfp,
+	if (likely(buf)) {
+		dpmgr_bounce_clean(buf, source->client);
+		/* The zeros that are asked for are a promise to its own client, too. */
+		if (unlikely(!source->vaddr && source->gfp & __GFP_ZERO))
+			memset(buf->vaddr, 0, source->size);
+	} else {
+		buf = dpmgr_bounce_get(source->client, nr_pages, end_pfn, source->gfp,
 				       &source->rule);
 		if (IS_ERR(buf)) {
 			dpmgr_quota_uncharge(source->client, nr_pages);
@@ -355,7 +361,8 @@ static noinline struct dpmgr_stream *map_any(struct dpmgr_client *client, void *
 /**
  * dpmgr_stream_map() - map kernel memory for a device
  * @client: whose device
- * @vaddr: where it begins: any memory of the kernel's, vmalloc() included
+ * @vaddr: where it begins: any memory of the kernel's, vmalloc() included. Of the linear
+ *	map it must be RAM: for speed, that is not looked at
  * @size: bytes, not 0
  * @direction: DMA_TO_DEVICE, DMA_FROM_DEVICE or DMA_BIDIRECTIONAL
  * @gfp: GFP_KERNEL, GFP_ATOMIC or alike, and __GFP_NOWARN

@@ -2,8 +2,10 @@
 /*
  * Bounces: where they come from, and what is left in them; when there are none.
  */
+#include <linux/cpumask.h>
 #include <linux/kmsg_dump.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 
 #include "stream_fixture.h"
 
@@ -137,21 +139,29 @@ static void free_big_pool(void *data)
 	free_pages_exact(data, BIG_SIZE);
 }
 
-/* A large pool has stocks: the same pages come again, clean, if the device reaches them. */
-static void bounces_come_from_a_stock_of_their_length(struct kunit *test)
+/* A large pool has stocks. */
+static void take_big_pool(struct kunit *test)
 {
-	struct fixture *f = test->priv;
-	u8 *bytes = stream_memory(test, 4 * PAGE_SIZE);
 	void *pool = alloc_pages_exact(BIG_SIZE, GFP_KERNEL);
-	struct dpmgr_client *client;
-	struct dpmgr_stream *stream;
-	unsigned int i, nr_again = 0;
-	dma_addr_t last = 0;
+	struct fixture *f = test->priv;
 
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_big_pool, pool));
 	f->shared.start = virt_to_phys(pool);
 	f->shared.size = BIG_SIZE;
+}
+
+/* The same pages come again, clean, if the device reaches them. */
+static void bounces_come_from_a_stock_of_their_length(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u8 *bytes = stream_memory(test, 4 * PAGE_SIZE);
+	struct dpmgr_client *client;
+	struct dpmgr_stream *stream;
+	unsigned int i, nr_again = 0;
+	dma_addr_t last = 0;
+
+	take_big_pool(test);
 	client = stream_load(test, &stream_bouncing[0]);
 	for (i = 0; i < 100; i++) {
 		stream = stream_map(test, client, bytes, 3 * PAGE_SIZE, DMA_FROM_DEVICE);
@@ -171,6 +181,114 @@ static void bounces_come_from_a_stock_of_their_length(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, PTR_ERR(stream), -EOPNOTSUPP);
 	dpmgr_stream_free(stream);
 	stream_unload(test, client);
+}
+
+/* Many a device writes whole words, or cache lines. */
+static void overrun(struct kunit *test, struct dpmgr_client *client, u8 *bytes)
+{
+	struct dpmgr_stream *stream = stream_map(test, client, bytes, 61, DMA_FROM_DEVICE);
+
+	memset(device(stream, 0), 0xdd, 64);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+}
+
+static void what_a_device_writes_beside_a_stream_is_for_no_other_client(struct kunit *test)
+{
+	const struct dpmgr_client_params params = fixture_params("other");
+	const struct stream_platform *platform = &stream_bouncing[0];
+	u8 *bytes = PTR_ALIGN(stream_memory(test, 2 * PAGE_SIZE), PAGE_SIZE);
+	struct dpmgr_client *client, *other, *shared;
+	struct fixture *f = test->priv;
+	struct dpmgr_stream *stream;
+	struct dpmgr_buf *buf;
+	dma_addr_t last;
+	u8 byte;
+
+	take_big_pool(test);
+	client = stream_load(test, platform);
+	other = stream_create(test, platform, &params);
+	shared = stream_client(test, "shared", DPMGR_SHARED, false);
+	while (dpmgr_pool_scrub(f->mgr->pools[DPMGR_SHARED]))
+		;
+	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(0)));
+
+	/* From the stock; but zeros that are asked for are zeros for its own client, too. */
+	overrun(test, client, bytes);
+	stream = dpmgr_stream_alloc(client, PAGE_SIZE, DMA_BIDIRECTIONAL, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_copy_from(stream, 62, &byte, 1,
+							DMA_BIDIRECTIONAL));
+	KUNIT_EXPECT_EQ(test, byte, 0);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+
+	overrun(test, client, bytes);
+	stream = stream_map(test, other, bytes, PAGE_SIZE, DMA_FROM_DEVICE);
+	last = dpmgr_stream_dma_addr(stream, 0, NULL);
+	KUNIT_EXPECT_TRUE(test, is_all_zero(device(stream, 0), PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	/* It was the same. */
+	overrun(test, client, bytes);
+	stream = stream_map(test, client, bytes, 1, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_EQ(test, dpmgr_stream_dma_addr(stream, 0, NULL), last);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+
+	/* Back in the pool, whichever way. */
+	overrun(test, client, bytes);
+	dpmgr_client_destroy(client);
+	buf = dpmgr_alloc(shared, BIG_SIZE, GFP_ATOMIC, "all");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
+	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), BIG_SIZE));
+	dpmgr_free(buf);
+	dpmgr_drain(f->mgr);
+	overrun(test, other, bytes);
+	buf = dpmgr_alloc(shared, BIG_SIZE, GFP_ATOMIC, "all");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
+	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), BIG_SIZE));
+	dpmgr_free(buf);
+	dpmgr_drain(f->mgr);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	dpmgr_client_destroy(shared);
+	stream_unload(test, other);
+}
+
+static u64 second_node_start;
+
+static int two_nodes(u64 start)
+{
+	return start < second_node_start;
+}
+
+static void a_bounce_comes_from_its_clients_node(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("on-node-0");
+	u8 *bytes = stream_memory(test, PAGE_SIZE);
+	struct fixture *f = test->priv;
+	static struct dpmgr_mapping_ops ops;
+	static struct dpmgr_range halves[2];
+	struct dpmgr_client *other, *client;
+	struct dpmgr_stream *stream;
+
+	ops = *f->config.mapping;
+	halves[0] = f->shared;
+	halves[1] = f->shared;
+	halves[0].size /= 2;
+	halves[1].size /= 2;
+	halves[1].start += halves[0].size;
+	second_node_start = halves[1].start;
+	ops.node = two_nodes;
+	f->config.mapping = &ops;
+	f->config.ranges[DPMGR_SHARED] = halves;
+	f->config.nr_ranges[DPMGR_SHARED] = 2;
+	other = stream_load(test, &stream_bouncing[0]);
+	while (dpmgr_pool_scrub(f->mgr->pools[DPMGR_SHARED]))
+		;
+	params.node = 0;
+	client = stream_create(test, &stream_bouncing[0], &params);
+	stream = stream_map(test, client, bytes, 1, DMA_TO_DEVICE);
+	KUNIT_EXPECT_GE(test, dpmgr_stream_dma_addr(stream, 0, NULL), second_node_start);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	dpmgr_client_destroy(client);
+	stream_unload(test, other);
 }
 
 /* ---- quotas --------------------------------------------------------------- */
@@ -388,6 +506,8 @@ static struct kunit_case cases[] = {
 	BOUNCING(an_exhausted_pool_is_told_and_nothing_is_half_mapped),
 	KUNIT_CASE(a_buffer_gets_the_pages_that_streams_have_in_stock),
 	KUNIT_CASE(bounces_come_from_a_stock_of_their_length),
+	KUNIT_CASE(what_a_device_writes_beside_a_stream_is_for_no_other_client),
+	KUNIT_CASE(a_bounce_comes_from_its_clients_node),
 	BOUNCING(bounces_and_buffers_share_a_quota),
 	KUNIT_CASE(the_log_names_the_quota),
 	BOUNCING(a_split_bounce_is_charged_until_both_are_gone),
