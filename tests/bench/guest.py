@@ -8,7 +8,7 @@ likes. Two boots, to be compared: icount-1.log, icount-2.log. A third forces all
 through swiotlb: icount-3.log.
 
 smp: a thread of the host for each virtual CPU. Two CPUs and eight: smp-2.log and
-smp-8.log.
+smp-8.log. One, with all DMA forced through swiotlb: smp-1.log.
 """
 
 import concurrent.futures
@@ -69,14 +69,14 @@ def icount(image, folder):
                 for number, boot in enumerate(boots, 1)}
 
 
-def smp_boot(image, folder, cpus):
+def smp_boot(image, folder, cpus, append=""):
     """A guest with a thread for each CPU, up, or None if that has failed in the way
     that QEMU 7.2 now and then fails: the kernel patches its code, and another CPU
     runs the breakpoint that was there for a moment."""
     console = os.path.join(folder, f"smp-{cpus}.console")
     if os.path.exists(console):
         os.remove(console)
-    guest = vm.Guest(image, console, "init_on_alloc=0", cpus=cpus,
+    guest = vm.Guest(image, console, "init_on_alloc=0" + append, cpus=cpus,
                      accel="tcg,thread=multi")
     try:
         settle(guest)
@@ -103,8 +103,21 @@ def smp_run(image, folder, cpus):
     return log
 
 
+def smp_bounce(image, folder):
+    """What bounces take by the clock on the wall."""
+    guest = smp_boot(image, folder, 1, " swiotlb=force")
+    if not guest:
+        raise vm.Failure("the boot with swiotlb has failed")
+    with guest:
+        log = measure(guest, "bounce")
+        guest.power_off()
+    return log
+
+
 def smp(image, folder):
-    return {f"smp-{cpus}": smp_run(image, folder, cpus) for cpus in (2, 8)}
+    logs = {f"smp-{cpus}": smp_run(image, folder, cpus) for cpus in (2, 8)}
+    logs["smp-1"] = smp_bounce(image, folder)
+    return logs
 
 
 def main():

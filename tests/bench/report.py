@@ -21,7 +21,7 @@ import picture
 LOGS = {
     "uml": ["uml"],
     "icount": ["icount-1", "icount-2", "icount-3"],
-    "smp": ["smp-2", "smp-8"],
+    "smp": ["smp-1", "smp-2", "smp-8"],
     "threads": ["threads"],
 }
 
@@ -255,6 +255,9 @@ def judge_direct(table, machine, rows, void):
                "unmap", ratio_of(at, "stream_into", "dma_map_single"), 2, void=void)
     table.most("stream", f"{machine}: the same with an allocation, beside these with kmalloc "
                "and kfree", ratio_of(at, "stream", "dma_map_single_kmalloc"), 1.3, void=void)
+    for at in measurements(rows, "crowd"):
+        table.say("stream", f"{machine}: 1 page direct, map and free, {at.what['live']} others "
+                  "live, instructions", f"{at['stream_into']:,.1f}")
     for at in measurements(rows, "split"):
         table.say("stream", f"{machine}: 2 pages direct, mapped, split, both freed, "
                   "instructions", f"{at['split']:,.1f}")
@@ -280,8 +283,16 @@ def judge_bounce(table, machine, rows, void):
                        moved["swiotlb_copied"], unit="", digits=0)
             table.most("stream", f"{what}, bytes scrubbed", moved["scrubbed"], size, unit="",
                        digits=0)
-            table.say("stream", f"{what}, all of it, beside swiotlb",
+            table.say("stream", f"{what}, all instructions, beside swiotlb",
                       f"{at.ratio('stream', 'swiotlb'):.2f}x")
+
+
+def say_bounce_by_clock(table, machine, rows):
+    """Printed, not judged: it is an emulator's clock, and its way with copies."""
+    for at in measurements(rows, "bounce"):
+        table.say("stream", f"{machine}: {at.what['bytes'] // 1024} KiB bounced, "
+                  f"{at.what['direction']}, wall clock, beside swiotlb's "
+                  f"{at['swiotlb']:,.0f} ns", f"{at.ratio('stream', 'swiotlb'):.2f}x")
 
 
 def judge_whole(table, machine, rows):
@@ -374,6 +385,7 @@ def judge_two_cpus(table, machine, rows):
 
 
 def judge_smp(table, data):
+    say_bounce_by_clock(table, "1 virtual CPU", data["smp-1"])
     judge_two_cpus(table, "2 virtual CPUs", data["smp-2"])
     rows, machine = data["smp-8"], "8 virtual CPUs"
     for work in ("pairs", "bursts"):

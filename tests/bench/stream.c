@@ -17,6 +17,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/stringify.h>
 
 #include "client.h"
 #include "manager.h"
@@ -27,6 +28,7 @@
 #include "bench.h"
 
 #define POOL_SIZE	SZ_4M
+#define CROWD		256
 #define MEMORY_ORDER	get_order(SZ_64K)
 
 /**
@@ -203,6 +205,23 @@ static void split_pairs(void *arg, unsigned int pairs)
 	}
 }
 
+/* With so many alive that no CPU has a slot left for another. */
+static void into_pairs_in_a_crowd(struct streaming *s)
+{
+	static struct dpmgr_stream streams[CROWD];
+	struct bench_subject subject = { "stream_into", into_pairs, s };
+	unsigned int i;
+
+	for (i = 0; i < CROWD; i++)
+		if (dpmgr_stream_map_into(&streams[i], s->client, s->memory, s->size,
+					  s->direction, GFP_KERNEL))
+			bench_fail("a direct stream was refused");
+	bench_alternate(&subject, 1, BENCH_ROUNDS);
+	bench_report(&subject, 1, "crowd pages=1 live=" __stringify(CROWD));
+	for (i = 0; i < CROWD; i++)
+		dpmgr_stream_free(&streams[i]);
+}
+
 void bench_stream(struct device *dev)
 {
 	struct streaming s;
@@ -220,6 +239,7 @@ void bench_stream(struct device *dev)
 		s.direction = DMA_TO_DEVICE;
 		bench_alternate(subjects, ARRAY_SIZE(subjects), BENCH_ROUNDS);
 		bench_report(subjects, ARRAY_SIZE(subjects), "direct pages=1");
+		into_pairs_in_a_crowd(&s);
 		s.size = 2 * PAGE_SIZE;
 		subjects[0] = (struct bench_subject){ "split", split_pairs, &s };
 		bench_alternate(subjects, 1, BENCH_ROUNDS);
