@@ -27,7 +27,11 @@ struct sg_table;
  *
  * To map is to hand all of it over to the device. From then on dpmgr_stream_sync_for_cpu()
  * takes a range back, to be read, and dpmgr_stream_sync_for_device() hands it over
- * again. Freeing moves no data: what was not synced may not be there.
+ * again; of a stream from the device nothing needs to be, it may be written at any time.
+ * Freeing moves no data: what was not synced may not be there.
+ *
+ * A client with streams can't be frozen for the next kernel, and while it is frozen it
+ * can't map any.
  *
  * Direct and bounced streams differ in one thing, bytes that the device did not
  * write: where the caller syncs these from the device, a direct stream leaves the
