@@ -138,7 +138,6 @@ struct dpmgr_tag {
  * @vtl0_mask: what VTL0 may do with its buffers; 0 if they aren't opened
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
- * @hides_memory: whoever is behind it sees pools only, while live; fixed then
  * @identity: of the device that it was last live with. @mgr's lock
  * @owner: of @freeze and @thaw
  * @freeze: as asked for
@@ -154,6 +153,7 @@ struct dpmgr_tag {
  * @keepalive: its device is to be kept for the next kernel. Written under @buf_lock
  * @frozen: its runs come and go no more. Written under @mgr's lock and drain_lock;
  *	read under either or in an RCU read section
+ * @hides_memory: whoever is behind it sees pools only; fixed while live
  * @freezing: @keepalive can't be changed any more. @buf_lock
  * @refused: it did not freeze: its buffers are saved as orphaned. Written under
  *	@mgr's servicing_lock or, while nobody is being frozen, its lock
@@ -194,7 +194,6 @@ struct dpmgr_client {
 	u32 vtl0_mask;
 	bool persistent;
 	struct device *dev;
-	bool hides_memory;
 	struct dpmgr_identity identity;
 	struct module *owner;
 	int (*freeze)(struct dpmgr_client *client);
@@ -210,6 +209,7 @@ struct dpmgr_client {
 
 	bool keepalive;
 	bool frozen;
+	bool hides_memory;
 	bool freezing;
 	bool refused;
 	void *state;

@@ -16,7 +16,6 @@
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
-#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 
@@ -305,7 +304,6 @@ static __always_inline bool map_plain(struct dpmgr_stream *stream,
 	struct dpmgr_stream **slot;
 	phys_addr_t phys;
 
-	might_alloc(gfp);
 	if (unlikely((unsigned int)direction > DMA_FROM_DEVICE ||
 		     size - 1 >= ANY_MAPPING_MAX || gfp & ~DPMGR_GFP_KNOWN ||
 		     client->hides_memory ||
