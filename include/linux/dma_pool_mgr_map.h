@@ -212,14 +212,23 @@ int dpmgr_map_add(struct dpmgr_map_region *region,
 		  const struct dpmgr_map_sub_params *params);
 int dpmgr_map_remove(struct dpmgr_map_region *region, u64 offset, u64 length);
 
+#ifdef CONFIG_PCI
 struct dpmgr_map_region *__must_check
 devm_dpmgr_map_bar(struct dpmgr *mgr, struct pci_dev *pdev, int bar);
+#else
+static inline struct dpmgr_map_region *__must_check
+devm_dpmgr_map_bar(struct dpmgr *mgr, struct pci_dev *pdev, int bar)
+{
+	return IS_ERR(mgr) ? ERR_CAST(mgr) : ERR_PTR(-EINVAL);
+}
+#endif
 
 struct dpmgr_map_target *__must_check
 dpmgr_map_target_register(struct dpmgr *mgr,
 			  const struct dpmgr_map_target_params *params);
 int dpmgr_map_target_unregister(struct dpmgr_map_target *target);
 
+#ifdef CONFIG_IOMMU_API
 struct dpmgr_iommu_target *__must_check
 dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev);
 struct dpmgr_iommu_target *__must_check
@@ -230,5 +239,35 @@ int devm_dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
 				   struct device *dev);
 void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target,
 			       struct device *dev);
+#else
+static inline struct dpmgr_iommu_target *__must_check
+dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev)
+{
+	return IS_ERR(mgr) ? ERR_CAST(mgr) : ERR_PTR(-ENODEV);
+}
+
+static inline struct dpmgr_iommu_target *__must_check
+devm_dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev)
+{
+	return dpmgr_iommu_target_create(mgr, dev);
+}
+
+static inline int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
+					    struct device *dev)
+{
+	return -ENODEV;
+}
+
+static inline int devm_dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
+						 struct device *dev)
+{
+	return -ENODEV;
+}
+
+static inline void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target,
+					     struct device *dev)
+{
+}
+#endif
 
 #endif /* _LINUX_DMA_POOL_MGR_MAP_H */
