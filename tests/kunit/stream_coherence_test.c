@@ -215,7 +215,7 @@ static void no_more_is_mapped_at_once_than_the_device_can(struct kunit *test)
 /* On one CPU, all of whose slots are taken. */
 static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
 {
-	struct dpmgr_stream *streams, *stream;
+	struct dpmgr_stream *streams, own;
 	struct fixture *f = test->priv;
 	struct dpmgr_client *client;
 	u8 *bytes = stream_memory(test, PAGE_SIZE);
@@ -231,11 +231,12 @@ static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(&streams[i], client, bytes, 1,
 							       DMA_TO_DEVICE, GFP_KERNEL));
 	set_dma_ops(f->dev, &seen_ops);
-	stream = stream_map(test, client, bytes, 1, DMA_TO_DEVICE);
-	KUNIT_EXPECT_NULL(test, stream->slot);
+	KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(&own, client, bytes, 1, DMA_TO_DEVICE,
+						       GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, own.slot);
 	KUNIT_EXPECT_EQ(test, seen.nr_maps, 1);
 	KUNIT_EXPECT_EQ(test, seen.nr_unmaps, 0);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(&own));
 	set_dma_ops(f->dev, NULL);
 	for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(&streams[i]));
