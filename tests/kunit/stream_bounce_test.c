@@ -132,57 +132,6 @@ static void a_buffer_gets_the_pages_that_streams_have_in_stock(struct kunit *tes
 	stream_unload(test, client);
 }
 
-#define BIG_SIZE	SZ_4M
-
-static void free_big_pool(void *data)
-{
-	free_pages_exact(data, BIG_SIZE);
-}
-
-/* A large pool has stocks. */
-static void take_big_pool(struct kunit *test)
-{
-	void *pool = alloc_pages_exact(BIG_SIZE, GFP_KERNEL);
-	struct fixture *f = test->priv;
-
-	KUNIT_ASSERT_NOT_NULL(test, pool);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_big_pool, pool));
-	f->shared.start = virt_to_phys(pool);
-	f->shared.size = BIG_SIZE;
-}
-
-/* The same pages come again, clean, if the device reaches them. */
-static void bounces_come_from_a_stock_of_their_length(struct kunit *test)
-{
-	struct fixture *f = test->priv;
-	u8 *bytes = stream_memory(test, 4 * PAGE_SIZE);
-	struct dpmgr_client *client;
-	struct dpmgr_stream *stream;
-	unsigned int i, nr_again = 0;
-	dma_addr_t last = 0;
-
-	take_big_pool(test);
-	client = stream_load(test, &stream_bouncing[0]);
-	for (i = 0; i < 100; i++) {
-		stream = stream_map(test, client, bytes, 3 * PAGE_SIZE, DMA_FROM_DEVICE);
-		nr_again += dpmgr_stream_dma_addr(stream, 0, NULL) == last;
-		last = dpmgr_stream_dma_addr(stream, 0, NULL);
-		KUNIT_EXPECT_TRUE(test, is_all_zero(device(stream, 0), 3 * PAGE_SIZE));
-		memset(device(stream, 0), 0xdd, 3 * PAGE_SIZE);
-		dpmgr_stream_free(stream);
-	}
-	/* It may have moved to another CPU meanwhile. */
-	KUNIT_EXPECT_GT(test, nr_again, 50);
-	f->streaming_mask = last - 1;
-	stream = dpmgr_stream_map(client, bytes, 3 * PAGE_SIZE, DMA_FROM_DEVICE, GFP_KERNEL);
-	if (!IS_ERR(stream))
-		KUNIT_EXPECT_LT(test, dpmgr_stream_dma_addr(stream, 0, NULL), last);
-	else
-		KUNIT_EXPECT_EQ(test, PTR_ERR(stream), -EOPNOTSUPP);
-	dpmgr_stream_free(stream);
-	stream_unload(test, client);
-}
-
 /* Many a device writes whole words, or cache lines. */
 static void overrun(struct kunit *test, struct dpmgr_client *client, u8 *bytes)
 {
@@ -204,7 +153,7 @@ static void what_a_device_writes_beside_a_stream_is_for_no_other_client(struct k
 	dma_addr_t last;
 	u8 byte;
 
-	take_big_pool(test);
+	stream_take_big_pool(test);
 	client = stream_load(test, platform);
 	other = stream_create(test, platform, &params);
 	shared = stream_client(test, "shared", DPMGR_SHARED, false);
@@ -235,15 +184,15 @@ static void what_a_device_writes_beside_a_stream_is_for_no_other_client(struct k
 	/* Back in the pool, whichever way. */
 	overrun(test, client, bytes);
 	dpmgr_client_destroy(client);
-	buf = dpmgr_alloc(shared, BIG_SIZE, GFP_ATOMIC, "all");
+	buf = dpmgr_alloc(shared, STREAM_BIG_SIZE, GFP_ATOMIC, "all");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
-	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), BIG_SIZE));
+	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), STREAM_BIG_SIZE));
 	dpmgr_free(buf);
 	dpmgr_drain(f->mgr);
 	overrun(test, other, bytes);
-	buf = dpmgr_alloc(shared, BIG_SIZE, GFP_ATOMIC, "all");
+	buf = dpmgr_alloc(shared, STREAM_BIG_SIZE, GFP_ATOMIC, "all");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
-	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), BIG_SIZE));
+	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), STREAM_BIG_SIZE));
 	dpmgr_free(buf);
 	dpmgr_drain(f->mgr);
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
@@ -505,7 +454,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_pool_out_of_the_devices_reach_is_no_help),
 	BOUNCING(an_exhausted_pool_is_told_and_nothing_is_half_mapped),
 	KUNIT_CASE(a_buffer_gets_the_pages_that_streams_have_in_stock),
-	KUNIT_CASE(bounces_come_from_a_stock_of_their_length),
 	KUNIT_CASE(what_a_device_writes_beside_a_stream_is_for_no_other_client),
 	KUNIT_CASE(a_bounce_comes_from_its_clients_node),
 	BOUNCING(bounces_and_buffers_share_a_quota),

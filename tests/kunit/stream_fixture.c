@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/cpumask.h>
 #include <linux/dma-mapping.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/kmsg_dump.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/percpu.h>
+#include <linux/seq_file.h>
+#include <linux/uio.h>
 
 #include "stream_fixture.h"
 
@@ -48,6 +56,22 @@ static void take_low_pool(struct kunit *test, struct fixture *f)
 	f->shared.start = virt_to_phys((void *)vaddr);
 }
 
+static void free_big_pool(void *data)
+{
+	free_pages_exact(data, STREAM_BIG_SIZE);
+}
+
+void stream_take_big_pool(struct kunit *test)
+{
+	void *pool = alloc_pages_exact(STREAM_BIG_SIZE, GFP_KERNEL);
+	struct fixture *f = test->priv;
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_big_pool, pool));
+	f->shared.start = virt_to_phys(pool);
+	f->shared.size = STREAM_BIG_SIZE;
+}
+
 struct dpmgr_client *stream_create(struct kunit *test,
 				   const struct stream_platform *platform,
 				   const struct dpmgr_client_params *params)
@@ -83,10 +107,26 @@ int stream_init(struct kunit *test)
 	return 0;
 }
 
+/* On no list and in no slot: whoever looked there next would find what is gone. */
+static void expect_no_streams(struct kunit *test, const struct dpmgr *mgr)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		const struct dpmgr_stream_home *home = per_cpu_ptr(mgr->streams.homes, cpu);
+
+		KUNIT_EXPECT_TRUE(test, hlist_empty(&home->live));
+		KUNIT_EXPECT_NULL(test, memchr_inv(home->slots, 0, sizeof(home->slots)));
+	}
+}
+
 void stream_unload(struct kunit *test, struct dpmgr_client *client)
 {
+	struct fixture *f = test->priv;
+
 	dpmgr_client_destroy(client);
-	fixture_expect_all_free(test, test->priv);
+	expect_no_streams(test, f->mgr);
+	fixture_expect_all_free(test, f);
 }
 
 u8 *stream_memory(struct kunit *test, size_t size)
@@ -164,22 +204,22 @@ void stream_expect_map(struct kunit *test, struct dpmgr_client *client, int ret,
 
 static void free_scattered(void *data)
 {
-	__free_page(data);
+	free_pages_exact(data, 2 * NR_SCATTERED * PAGE_SIZE);
 }
 
 void stream_scatter(struct kunit *test, struct page **pages)
 {
-	struct page *all[2 * NR_SCATTERED];
-	unsigned int i;
+	/* Every second page, from the middle outwards. */
+	u8 *bytes = alloc_pages_exact(2 * NR_SCATTERED * PAGE_SIZE, GFP_KERNEL);
+	unsigned int i, nth;
 
-	for (i = 0; i < 2 * NR_SCATTERED; i++) {
-		all[i] = alloc_page(GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, all[i]);
-		KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_scattered, all[i]));
-		memset(page_address(all[i]), POISON, PAGE_SIZE);
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_scattered, bytes));
+	memset(bytes, POISON, 2 * NR_SCATTERED * PAGE_SIZE);
+	for (i = 0; i < NR_SCATTERED; i++) {
+		nth = i & 1 ? (NR_SCATTERED - 1 - i) / 2 : (NR_SCATTERED + i) / 2;
+		pages[i] = virt_to_page(bytes + 2 * nth * PAGE_SIZE);
 	}
-	for (i = 0; i < NR_SCATTERED; i++)
-		pages[i] = all[i & 1 ? i / 2 : 2 * NR_SCATTERED - 1 - i];
 }
 
 void stream_expect_moves(struct kunit *test, struct dpmgr_stream *stream, size_t size)
@@ -223,6 +263,59 @@ bool stream_log_says(struct kmsg_dump_iter *log, const char *text)
 		if (strstr(line, text))
 			return true;
 	return false;
+}
+
+/* Longer than any file that is looked at. */
+#define TEXT_SIZE	SZ_256K
+
+/* Of a seq_file, which can be read without a user. */
+static void read_all(struct file *file, char *text)
+{
+	struct kvec vec = { text, TEXT_SIZE - 1 };
+	struct iov_iter to;
+	struct kiocb kiocb;
+
+	init_sync_kiocb(&kiocb, file);
+	iov_iter_kvec(&to, ITER_DEST, &vec, 1, vec.iov_len);
+	while (seq_read_iter(&kiocb, &to) > 0)
+		;
+}
+
+char *stream_read_debugfs(struct kunit *test, const char *path)
+{
+	struct file_system_type *type = get_fs_type("debugfs");
+	struct vfsmount *mnt;
+	struct file *file;
+	char *text;
+
+	if (!type)
+		return NULL;
+	mnt = kern_mount(type);
+	module_put(type->owner);
+	if (IS_ERR(mnt))
+		return NULL;
+	text = kunit_kzalloc(test, TEXT_SIZE, GFP_KERNEL);
+	file = file_open_root_mnt(mnt, path, O_RDONLY, 0);
+	if (text && !IS_ERR(file))
+		read_all(file, text);
+	if (!IS_ERR(file))
+		__fput_sync(file);
+	kern_unmount(mnt);
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	return IS_ERR(file) ? NULL : text;
+}
+
+bool stream_dma_api_knows(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	char *dump = stream_read_debugfs(test, "dma-api/dump");
+	bool knows;
+
+	if (!dump)
+		return false;
+	knows = strstr(dump, dev_name(f->dev));
+	kunit_kfree(test, dump);
+	return knows;
 }
 
 struct dpmgr_client *stream_client(struct kunit *test, const char *name,

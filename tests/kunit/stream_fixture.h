@@ -53,6 +53,9 @@ int stream_init(struct kunit *test);
 /* Make the manager, and the persistent client of a device that reaches what it may. */
 struct dpmgr_client *stream_load(struct kunit *test,
 				 const struct stream_platform *platform);
+/* The shared pool is to be so large that CPUs keep some of it in stock. */
+#define STREAM_BIG_SIZE	SZ_4M
+void stream_take_big_pool(struct kunit *test);
 /* One more. */
 struct dpmgr_client *stream_create(struct kunit *test,
 				   const struct stream_platform *platform,
@@ -64,7 +67,7 @@ struct dpmgr_client *stream_client(struct kunit *test, const char *name,
 
 /* Memory above the low pool, poisoned. */
 u8 *stream_memory(struct kunit *test, size_t size);
-/* Pages no two of which lie side by side, in order. */
+/* Pages no two of which lie side by side, in no order; poisoned. */
 void stream_scatter(struct kunit *test, struct page **pages);
 
 struct dpmgr_stream *stream_map(struct kunit *test, struct dpmgr_client *client,
@@ -86,6 +89,11 @@ void stream_expect_moves(struct kunit *test, struct dpmgr_stream *stream, size_t
 void stream_read_log(struct kmsg_dump_iter *log);
 /* Whether the log has a line with @text since @log was last looked at. */
 bool stream_log_says(struct kmsg_dump_iter *log, const char *text);
+
+/* All that a file of debugfs says; NULL if there is none. */
+char *stream_read_debugfs(struct kunit *test, const char *path);
+/* Whether the kernel's check of the DMA API has anything mapped for the device. */
+bool stream_dma_api_knows(struct kunit *test);
 
 void stream_write_pattern(u8 *bytes, size_t size);
 /* Where @bytes differs from the pattern that starts with byte @first, or @size. */
