@@ -7,100 +7,11 @@
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
-#include <linux/pfn.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 
+#include "stream_device.h"
 #include "stream_fixture.h"
-
-#define SEEN_BASE	BIT_ULL(44)
-#define SEEN_SIZE	SZ_64K
-
-/* What the device sees of what was mapped for it, and what was called. */
-static struct {
-	u8 bytes[SEEN_SIZE];
-	void *cpu[SEEN_SIZE / PAGE_SIZE];
-	size_t used;
-	unsigned int nr_maps;
-	unsigned int nr_unmaps;
-	unsigned int nr_syncs;
-	unsigned int fail_at;
-	size_t max;		/* most that is mapped at once, or 0 */
-	struct dpmgr_client *freezes;	/* while something is mapped for it, or NULL */
-} seen;
-
-static u8 *cpu_side(dma_addr_t dma_addr)
-{
-	size_t at = dma_addr - SEEN_BASE;
-
-	return seen.cpu[at >> PAGE_SHIFT] + offset_in_page(at);
-}
-
-static void seen_sync_for_device(struct device *dev, dma_addr_t dma_addr, size_t size,
-				 enum dma_data_direction direction)
-{
-	seen.nr_syncs++;
-	memcpy(seen.bytes + (dma_addr - SEEN_BASE), cpu_side(dma_addr), size);
-}
-
-static void seen_sync_for_cpu(struct device *dev, dma_addr_t dma_addr, size_t size,
-			      enum dma_data_direction direction)
-{
-	seen.nr_syncs++;
-	memcpy(cpu_side(dma_addr), seen.bytes + (dma_addr - SEEN_BASE), size);
-}
-
-static size_t seen_max(struct device *dev)
-{
-	return seen.max ?: SIZE_MAX;
-}
-
-static dma_addr_t seen_map(struct device *dev, struct page *page, unsigned long offset,
-			   size_t size, enum dma_data_direction direction, unsigned long attrs)
-{
-	const size_t nr_pages = PFN_UP(offset + size);
-	dma_addr_t dma_addr = SEEN_BASE + seen.used + offset;
-	size_t i;
-
-	if (seen.freezes)
-		WRITE_ONCE(seen.freezes->frozen, true);
-	if (size > seen_max(dev))
-		return DMA_MAPPING_ERROR;
-	if (seen.fail_at && ++seen.nr_maps >= seen.fail_at)
-		return DMA_MAPPING_ERROR;
-	seen.nr_maps += !seen.fail_at;
-	for (i = 0; i < nr_pages; i++)
-		seen.cpu[(seen.used >> PAGE_SHIFT) + i] = page_address(page) + i * PAGE_SIZE;
-	seen.used += nr_pages * PAGE_SIZE;
-	seen_sync_for_device(dev, dma_addr, size, direction);
-	return dma_addr;
-}
-
-static void seen_unmap(struct device *dev, dma_addr_t dma_addr, size_t size,
-		       enum dma_data_direction direction, unsigned long attrs)
-{
-	seen.nr_unmaps++;
-	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		seen_sync_for_cpu(dev, dma_addr, size, direction);
-}
-
-static const struct dma_map_ops seen_ops = {
-	.max_mapping_size = seen_max,
-	.map_page = seen_map,
-	.unmap_page = seen_unmap,
-	.sync_single_for_cpu = seen_sync_for_cpu,
-	.sync_single_for_device = seen_sync_for_device,
-};
-
-static void watch_device(struct kunit *test)
-{
-	struct fixture *f = test->priv;
-
-	memset(&seen, 0, sizeof(seen));
-	set_dma_ops(f->dev, &seen_ops);
-	if (!get_dma_ops(f->dev))
-		kunit_skip(test, "needs ARCH_HAS_DMA_OPS");
-}
 
 static void caches_are_looked_after_where_that_is_asked_for(struct kunit *test)
 {
@@ -109,13 +20,13 @@ static void caches_are_looked_after_where_that_is_asked_for(struct kunit *test)
 	struct dpmgr_stream *stream;
 	u8 *there;
 
-	watch_device(test);
+	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
 	stream = stream_map(test, client, bytes + 10, 5000, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_FALSE(test, dpmgr_stream_is_bounced(stream));
 	KUNIT_EXPECT_EQ(test, dpmgr_stream_dma_addr(stream, 0, NULL),
 			SEEN_BASE + offset_in_page(bytes + 10));
-	there = seen.bytes + offset_in_page(bytes + 10);
+	there = stream_dev.bytes + offset_in_page(bytes + 10);
 	KUNIT_EXPECT_TRUE(test, is_all(there, POISON, 5000));
 
 	memset(there, 0xdd, 5000);
@@ -131,12 +42,114 @@ static void caches_are_looked_after_where_that_is_asked_for(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_all(there, 0xdd, 4000));
 	KUNIT_EXPECT_TRUE(test, is_all(there + 4000, 0x11, 1000));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_sync_for_cpu(stream, 5, 0, DMA_BIDIRECTIONAL));
-	KUNIT_EXPECT_EQ(test, seen.nr_syncs, 3);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_syncs, 3);
 	/* Freeing moves nothing here either. */
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
-	KUNIT_EXPECT_EQ(test, seen.nr_syncs, 3);
-	KUNIT_EXPECT_EQ(test, seen.nr_maps, 1);
-	KUNIT_EXPECT_EQ(test, seen.nr_unmaps, 1);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_syncs, 3);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_maps, 1);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, 1);
+	stream_unload(test, client);
+}
+
+/* From within the first of three pieces to within the last. */
+static void caches_are_looked_after_in_each_piece(struct kunit *test)
+{
+	const size_t at = PAGE_SIZE - 100, size = 2 * PAGE_SIZE + 50;
+	struct dpmgr_client *client;
+	struct page *pages[NR_SCATTERED];
+	struct dpmgr_stream *stream;
+	u8 *cpu[3], *there[3];
+	unsigned int i;
+
+	stream_watch_device(test);
+	client = stream_load(test, &stream_direct);
+	stream_scatter(test, pages);
+	stream = dpmgr_stream_map_pages(client, pages, 3, 100, size, DMA_BIDIRECTIONAL,
+					GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+	KUNIT_ASSERT_EQ(test, stream_dev.nr_maps, 3);
+	for (i = 0; i < 3; i++) {
+		cpu[i] = page_address(pages[i]);
+		there[i] = stream_seen(stream, i ? at + (i - 1) * PAGE_SIZE : 0);
+		memset(there[i], 0xdd, !i ? at : i < 2 ? PAGE_SIZE : 150);
+	}
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_sync_for_cpu(stream, at - 6, 6 + PAGE_SIZE + 8,
+							   DMA_BIDIRECTIONAL));
+	KUNIT_EXPECT_TRUE(test, is_all(cpu[0], POISON, PAGE_SIZE - 6));
+	KUNIT_EXPECT_TRUE(test, is_all(cpu[0] + PAGE_SIZE - 6, 0xdd, 6));
+	KUNIT_EXPECT_TRUE(test, is_all(cpu[1], 0xdd, PAGE_SIZE));
+	KUNIT_EXPECT_TRUE(test, is_all(cpu[2], 0xdd, 8));
+	KUNIT_EXPECT_TRUE(test, is_all(cpu[2] + 8, POISON, PAGE_SIZE - 8));
+
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_fill(stream, 0, 0x11, size, DMA_BIDIRECTIONAL));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_sync_for_device(stream, at - 6, 6 + PAGE_SIZE + 8,
+							      DMA_BIDIRECTIONAL));
+	KUNIT_EXPECT_TRUE(test, is_all(there[0], 0xdd, at - 6));
+	KUNIT_EXPECT_TRUE(test, is_all(there[0] + at - 6, 0x11, 6));
+	KUNIT_EXPECT_TRUE(test, is_all(there[1], 0x11, PAGE_SIZE));
+	KUNIT_EXPECT_TRUE(test, is_all(there[2], 0x11, 8));
+	KUNIT_EXPECT_TRUE(test, is_all(there[2] + 8, 0xdd, 150 - 8));
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_syncs, 3 + 3 + 3);
+	/* Freeing moves nothing here either, and the device's bytes are not the caller's. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_syncs, 3 + 3 + 3);
+	KUNIT_EXPECT_TRUE(test, is_all(cpu[0] + 100, 0x11, at));
+	KUNIT_EXPECT_TRUE(test, is_all(cpu[2], 0x11, 150));
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, 3);
+	stream_unload(test, client);
+}
+
+static void expect_seen_in_short_pieces(struct kunit *test, struct dpmgr_stream *stream,
+					size_t size)
+{
+	size_t at, len;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+	KUNIT_EXPECT_FALSE(test, dpmgr_stream_is_bounced(stream));
+	KUNIT_EXPECT_LE(test, stream_dev.longest, stream_dev.max);
+	KUNIT_EXPECT_EQ(test, dpmgr_stream_size(stream), size);
+	for (at = 0; at < size; at += len) {
+		dpmgr_stream_dma_addr(stream, at, &len);
+		KUNIT_ASSERT_NE(test, len, 0);
+		KUNIT_ASSERT_LE(test, len, stream_dev.max);
+		KUNIT_ASSERT_EQ(test, stream_pattern_end(stream_seen(stream, at), len, at), len);
+	}
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_maps, stream_dev.nr_unmaps);
+}
+
+static void no_piece_is_longer_than_the_dma_api_maps_at_once(struct kunit *test)
+{
+	enum { NR_PAGES = 7 };
+	const size_t size = 3 * SZ_64K - 123;
+	struct page *pages[NR_PAGES];
+	struct dpmgr_client *client;
+	struct dpmgr_stream own;
+	unsigned int i;
+	u8 *bytes;
+
+	stream_watch_device(test);
+	client = stream_load(test, &stream_direct);
+	bytes = PTR_ALIGN(stream_memory(test, 4 * SZ_64K), PAGE_SIZE);
+	for (i = 0; i < NR_PAGES; i++)
+		pages[i] = virt_to_page(bytes + i * PAGE_SIZE);
+
+	stream_write_pattern(bytes + 50, size);
+	stream_dev.max = SZ_64K;
+	expect_seen_in_short_pieces(test, stream_map(test, client, bytes + 50, size,
+						     DMA_TO_DEVICE), size);
+	stream_watch_device(test);
+	stream_dev.max = SZ_64K;
+	KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(&own, client, bytes + 50, size,
+						       DMA_TO_DEVICE, GFP_KERNEL));
+	expect_seen_in_short_pieces(test, &own, size);
+	/* These lie side by side. */
+	stream_watch_device(test);
+	stream_dev.max = 2 * PAGE_SIZE;
+	expect_seen_in_short_pieces(test,
+				    dpmgr_stream_map_pages(client, pages, NR_PAGES, 50,
+							   6 * PAGE_SIZE, DMA_TO_DEVICE,
+							   GFP_KERNEL), 6 * PAGE_SIZE);
 	stream_unload(test, client);
 }
 
@@ -146,21 +159,21 @@ static void what_was_mapped_together_is_unmapped_with_the_last(struct kunit *tes
 	struct page *pages[NR_SCATTERED];
 	struct dpmgr_stream *stream, *rest;
 
-	watch_device(test);
+	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
 	stream_scatter(test, pages);
 	stream = dpmgr_stream_map_pages(client, pages, 4, 0, 4 * PAGE_SIZE, DMA_TO_DEVICE,
 					GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
-	KUNIT_EXPECT_EQ(test, seen.nr_maps, 4);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_maps, 4);
 	rest = dpmgr_stream_split(stream, PAGE_SIZE, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rest);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
-	KUNIT_EXPECT_EQ(test, seen.nr_unmaps, 0);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, 0);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_sync_for_device(rest, 0, 3 * PAGE_SIZE,
 							      DMA_TO_DEVICE));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(rest));
-	KUNIT_EXPECT_EQ(test, seen.nr_unmaps, 4);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, 4);
 	stream_unload(test, client);
 }
 
@@ -168,23 +181,28 @@ static void what_the_dma_api_cannot_map_is_not_half_mapped(struct kunit *test)
 {
 	struct dpmgr_client *client;
 	struct page *pages[NR_SCATTERED];
+	u8 *bytes = stream_memory(test, SZ_128K);
 	unsigned int n;
 
-	watch_device(test);
+	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
 	stream_scatter(test, pages);
 	for (n = 1; n <= 4; n++) {
-		memset(&seen, 0, sizeof(seen));
-		seen.fail_at = n;
+		memset(&stream_dev, 0, sizeof(stream_dev));
+		stream_dev.fail_at = n;
 		KUNIT_EXPECT_EQ(test, -EIO,
 				PTR_ERR(dpmgr_stream_map_pages(client, pages, 4, 0, 4 * PAGE_SIZE,
 							       DMA_TO_DEVICE, GFP_KERNEL)));
-		KUNIT_EXPECT_EQ(test, seen.nr_unmaps, n - 1);
+		KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, n - 1);
 	}
-	seen.nr_maps = 0;
-	seen.fail_at = 1;
-	KUNIT_EXPECT_EQ(test, -EIO, PTR_ERR(dpmgr_stream_map(client, page_address(pages[0]), 1,
-							     DMA_TO_DEVICE, GFP_KERNEL)));
+	stream_dev.nr_maps = 0;
+	stream_dev.fail_at = 1;
+	/* With a stream of one's own as well, of which nothing is left in any list. */
+	stream_expect_map(test, client, -EIO, page_address(pages[0]), 1, DMA_TO_DEVICE,
+			  GFP_KERNEL);
+	stream_expect_map(test, client, -EIO, bytes, SZ_128K, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, -EIO, PTR_ERR(dpmgr_stream_alloc(client, 1, DMA_TO_DEVICE,
+							       GFP_KERNEL)));
 	stream_unload(test, client);
 }
 
@@ -196,16 +214,16 @@ static void no_more_is_mapped_at_once_than_the_device_can(struct kunit *test)
 	struct dpmgr_stream *stream;
 	struct sg_table table;
 
-	watch_device(test);
+	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
 	KUNIT_ASSERT_EQ(test, 0, sg_alloc_table(&table, 2, GFP_KERNEL));
 	sg_set_buf(table.sgl, bytes, 2 * PAGE_SIZE);
 	sg_set_buf(sg_next(table.sgl), bytes + 2 * PAGE_SIZE, 2 * PAGE_SIZE);
-	for (seen.max = 2 * PAGE_SIZE; seen.max <= 4 * PAGE_SIZE; seen.max *= 2) {
-		seen.nr_maps = 0;
+	for (stream_dev.max = 2 * PAGE_SIZE; stream_dev.max <= 4 * PAGE_SIZE; stream_dev.max *= 2) {
+		stream_dev.nr_maps = 0;
 		stream = dpmgr_stream_map_sg(client, &table, DMA_TO_DEVICE, GFP_KERNEL);
 		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, stream);
-		KUNIT_EXPECT_EQ(test, seen.nr_maps, seen.max == 2 * PAGE_SIZE ? 2 : 1);
+		KUNIT_EXPECT_EQ(test, stream_dev.nr_maps, stream_dev.max == 2 * PAGE_SIZE ? 2 : 1);
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
 	}
 	sg_free_table(&table);
@@ -221,7 +239,7 @@ static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
 	u8 *bytes = stream_memory(test, PAGE_SIZE);
 	unsigned int i;
 
-	watch_device(test);
+	stream_watch_device(test);
 	set_dma_ops(f->dev, NULL);
 	client = stream_load(test, &stream_direct);
 	streams = kunit_kcalloc(test, DPMGR_STREAM_SLOTS, sizeof(*streams), GFP_KERNEL);
@@ -230,12 +248,12 @@ static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
 	for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
 		KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(&streams[i], client, bytes, 1,
 							       DMA_TO_DEVICE, GFP_KERNEL));
-	set_dma_ops(f->dev, &seen_ops);
+	set_dma_ops(f->dev, &stream_dev_ops);
 	KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(&own, client, bytes, 1, DMA_TO_DEVICE,
 						       GFP_KERNEL));
 	KUNIT_EXPECT_NULL(test, own.slot);
-	KUNIT_EXPECT_EQ(test, seen.nr_maps, 1);
-	KUNIT_EXPECT_EQ(test, seen.nr_unmaps, 0);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_maps, 1);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, 0);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(&own));
 	set_dma_ops(f->dev, NULL);
 	for (i = 0; i < DPMGR_STREAM_SLOTS; i++)
@@ -251,11 +269,11 @@ static void a_client_that_is_frozen_while_it_maps_has_nothing_mapped(struct kuni
 	struct dpmgr_stream own;
 	void *bytes;
 
-	watch_device(test);
+	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
 	stream_scatter(test, pages);
 	bytes = page_address(pages[0]);
-	seen.freezes = client;
+	stream_dev.freezes = client;
 	/* Plain, with a stream of one's own and without; in pieces; allocated. */
 	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_stream_map(client, bytes, 1, DMA_TO_DEVICE,
 							       GFP_KERNEL)));
@@ -271,9 +289,9 @@ static void a_client_that_is_frozen_while_it_maps_has_nothing_mapped(struct kuni
 	KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_stream_alloc(client, 1, DMA_TO_DEVICE,
 								 GFP_KERNEL)));
 	KUNIT_EXPECT_EQ(test, dpmgr_streams_count(client), 0);
-	KUNIT_EXPECT_GE(test, seen.nr_maps, 4);
-	KUNIT_EXPECT_EQ(test, seen.nr_maps, seen.nr_unmaps);
-	seen.freezes = NULL;
+	KUNIT_EXPECT_GE(test, stream_dev.nr_maps, 4);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_maps, stream_dev.nr_unmaps);
+	stream_dev.freezes = NULL;
 	client->frozen = false;
 	stream_unload(test, client);
 }
@@ -281,28 +299,48 @@ static void a_client_that_is_frozen_while_it_maps_has_nothing_mapped(struct kuni
 static void a_bounce_never_meets_the_dma_api(struct kunit *test)
 {
 	const struct stream_platform *platform = test->param_value;
+	struct fixture *f = test->priv;
 	struct dpmgr_client *client;
 	struct dpmgr_stream *stream;
+	bool checked = false;
 	u8 *bytes = stream_memory(test, PAGE_SIZE);
 
-	watch_device(test);
-	if (platform->low_mask)
-		kunit_skip(test, "operations of its own decide what it reaches");
+	/* Operations of its own would decide what it reaches. */
+	memset(&stream_dev, 0, sizeof(stream_dev));
+	if (!platform->low_mask)
+		stream_watch_device(test);
 	client = stream_load(test, platform);
+	if (platform->low_mask) {
+		/* One that reaches it shows that the check is there. */
+		const u64 mask = f->streaming_mask;
+
+		f->streaming_mask = DMA_BIT_MASK(64);
+		stream = stream_map(test, client, bytes, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		checked = stream_dma_api_knows(test);
+		dpmgr_stream_free(stream);
+		f->streaming_mask = mask;
+	}
 	stream = stream_map(test, client, bytes, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_TRUE(test, dpmgr_stream_is_bounced(stream));
+	KUNIT_EXPECT_FALSE(test, stream_dma_api_knows(test));
 	stream_expect_moves(test, stream, PAGE_SIZE);
 	dpmgr_stream_free(stream);
 	stream = dpmgr_stream_alloc(client, 10, DMA_BIDIRECTIONAL, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
 	stream_expect_moves(test, stream, 10);
+	KUNIT_EXPECT_EQ(test, stream_dma_api_knows(test),
+			checked && stream->choice == DPMGR_STREAM_DIRECT);
 	dpmgr_stream_free(stream);
-	KUNIT_EXPECT_EQ(test, seen.nr_maps + seen.nr_unmaps + seen.nr_syncs, 0);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_maps + stream_dev.nr_unmaps + stream_dev.nr_syncs, 0);
 	stream_unload(test, client);
+	if (platform->low_mask && !checked)
+		kunit_skip(test, "needs DMA_API_DEBUG");
 }
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(caches_are_looked_after_where_that_is_asked_for),
+	KUNIT_CASE(caches_are_looked_after_in_each_piece),
+	KUNIT_CASE(no_piece_is_longer_than_the_dma_api_maps_at_once),
 	KUNIT_CASE(what_was_mapped_together_is_unmapped_with_the_last),
 	KUNIT_CASE(what_the_dma_api_cannot_map_is_not_half_mapped),
 	KUNIT_CASE(no_more_is_mapped_at_once_than_the_device_can),
