@@ -245,6 +245,10 @@ static void a_stream_holds_its_buffer(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, dpmgr_stream_is_bounced(stream),
 				kinds[i].bounces && platform != &stream_direct &&
 				!platform->low_mask);
+		/* It is where the device has the buffer, address bit and all. */
+		if (!dpmgr_stream_is_bounced(stream))
+			KUNIT_EXPECT_EQ(test, dpmgr_stream_dma_addr(stream, 0, NULL),
+					dpmgr_buf_dma_addr(buf) + 100);
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_free(buf));
 		dpmgr_drain(f->mgr);
 		KUNIT_EXPECT_EQ(test, client->nr_bufs, 1);

@@ -185,8 +185,12 @@ static void allocated_streams_are_zero_and_need_no_copy(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
 	KUNIT_EXPECT_FALSE(test, dpmgr_stream_is_bounced(stream));
 	KUNIT_EXPECT_TRUE(test, is_all_zero(device(stream, 0), 5000));
+	/* The kernel may have memory within reach. */
+	if (!platform->low_mask)
+		KUNIT_EXPECT_EQ(test, stream->choice, DPMGR_STREAM_POOL);
 	KUNIT_EXPECT_EQ(test, is_pools(f, dpmgr_stream_dma_addr(stream, 0, NULL)),
-			!platform->low_mask || stream->choice == DPMGR_STREAM_POOL);
+			stream->choice == DPMGR_STREAM_POOL);
+	KUNIT_EXPECT_LE(test, dpmgr_stream_dma_addr(stream, 4999, NULL), f->streaming_mask);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_copy_to(stream, 4999, "x", 1,
 						      DMA_BIDIRECTIONAL));
 	KUNIT_EXPECT_EQ(test, device(stream, 4999)[0], 'x');
@@ -202,12 +206,30 @@ static void allocated_streams_are_zero_and_need_no_copy(struct kunit *test)
 	stream_unload(test, client);
 }
 
+/* What the kernel gives out next has been used before. */
+static void leave_dirty_pages(struct kunit *test, unsigned int order)
+{
+	enum { NR = 32 };
+	unsigned long pages[NR];
+	unsigned int i;
+
+	for (i = 0; i < NR; i++) {
+		pages[i] = __get_free_pages(GFP_KERNEL, order);
+		KUNIT_EXPECT_NE(test, pages[i], 0);
+		if (pages[i])
+			memset((void *)pages[i], 0xa5, PAGE_SIZE << order);
+	}
+	for (i = 0; i < NR; i++)
+		free_pages(pages[i], order);
+}
+
 static void allocated_streams_are_of_the_kernel_where_it_is_seen(struct kunit *test)
 {
 	struct dpmgr_client *client = stream_load(test, &stream_direct);
 	struct fixture *f = test->priv;
 	struct dpmgr_stream *stream;
 
+	leave_dirty_pages(test, get_order(3 * PAGE_SIZE));
 	stream = dpmgr_stream_alloc(client, 3 * PAGE_SIZE, DMA_TO_DEVICE, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
 	KUNIT_EXPECT_FALSE(test, is_pools(f, dpmgr_stream_dma_addr(stream, 0, NULL)));
