@@ -142,12 +142,44 @@ static int stream_thread(void *data)
 	kthread_complete_and_exit(&s->done, 0);
 }
 
-static void threads_and_interrupts_stream_at_once(struct kunit *test)
+/* Slots of each CPU that a crowd leaves to others. */
+#define NR_LEFT		2
+#define NR_CROWD	(DPMGR_STREAM_SLOTS - NR_LEFT)
+
+/* Long-lived streams of one's own in nearly all slots. */
+static struct dpmgr_stream *crowd_slots(struct kunit *test, struct dpmgr_client *client)
+{
+	struct dpmgr_stream *crowd, *own;
+	u8 *bytes = stream_memory(test, PAGE_SIZE);
+	unsigned int i;
+	int cpu;
+
+	crowd = kunit_kcalloc(test, num_online_cpus() * NR_CROWD, sizeof(*crowd), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, crowd);
+	own = crowd;
+	for_each_online_cpu(cpu) {
+		KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(cpu)));
+		for (i = 0; i < NR_CROWD; i++, own++) {
+			KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(own, client, bytes, 1,
+								       DMA_TO_DEVICE,
+								       GFP_KERNEL));
+			KUNIT_EXPECT_NOT_NULL(test, own->slot);
+		}
+	}
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	return crowd;
+}
+
+static void stream_at_once(struct kunit *test, bool crowded)
 {
 	struct dpmgr_client *client = stream_load(test, test->param_value ?: &stream_direct);
 	struct fixture *f = test->priv;
+	struct dpmgr_stream *crowd = NULL;
 	struct streamer *streamers;
 	unsigned int i;
+
+	if (crowded)
+		crowd = crowd_slots(test, client);
 
 	streamers = kunit_kcalloc(test, NR_THREADS, sizeof(*streamers), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, streamers);
@@ -191,17 +223,31 @@ static void threads_and_interrupts_stream_at_once(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, is_all(s->areas, s->mark, NR_AREAS * AREA));
 	}
 	dpmgr_debugfs_remove(f->mgr);
+	for (i = 0; crowd && i < num_online_cpus() * NR_CROWD; i++)
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(&crowd[i]));
 	stream_unload(test, client);
+}
+
+static void threads_and_interrupts_stream_at_once(struct kunit *test)
+{
+	stream_at_once(test, false);
 }
 
 static void threads_and_interrupts_stream_directly_at_once(struct kunit *test)
 {
-	threads_and_interrupts_stream_at_once(test);
+	stream_at_once(test, false);
+}
+
+/* Most of them find no slot, so that they are direct under the lock. */
+static void threads_and_interrupts_stream_directly_in_a_crowd(struct kunit *test)
+{
+	stream_at_once(test, true);
 }
 
 static struct kunit_case cases[] = {
 	BOUNCING(threads_and_interrupts_stream_at_once),
 	KUNIT_CASE(threads_and_interrupts_stream_directly_at_once),
+	KUNIT_CASE(threads_and_interrupts_stream_directly_in_a_crowd),
 	{}
 };
 
