@@ -62,6 +62,8 @@ struct dpmgr_client *stream_create(struct kunit *test,
 				   const struct dpmgr_client_params *params);
 /* Nothing may be left. */
 void stream_unload(struct kunit *test, struct dpmgr_client *client);
+/* On no list and in no slot: whoever looked there next would find what is gone. */
+bool stream_none_left(const struct dpmgr *mgr);
 struct dpmgr_client *stream_client(struct kunit *test, const char *name,
 				   enum dpmgr_visibility visibility, bool persistent);
 
