@@ -16,14 +16,10 @@
 
 #include <linux/cleanup.h>
 #include <linux/device.h>
-#include <linux/dma-mapping.h>
 #include <linux/export.h>
 #include <linux/instruction_pointer.h>
-#include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/numa.h>
-#include <linux/pfn.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -31,9 +27,7 @@
 
 #include "client.h"
 #include "core/export.h"
-#include "core/hv_abi.h"
 #include "guard.h"
-#include "map.h"
 #include "policy.h"
 #include "pool.h"
 #include "stream.h"
@@ -177,98 +171,6 @@ void dpmgr_client_release(struct kobject *kobj)
 	kfree_rcu(client, rcu);
 }
 
-static bool vtl0_mask_is_legal(const struct dpmgr_client_params *params)
-{
-	const u32 at_least = DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
-
-	if (!params->vtl0_mask)
-		return true;
-	return params->visibility == DPMGR_PRIVATE &&
-	       params->lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
-	       (params->vtl0_mask & at_least) == at_least &&
-	       dpmgr_hv_map_flags_valid(params->vtl0_mask);
-}
-
-/* What VTL0 may do with the client's buffers; 0 where it needs no leave. */
-static u32 vtl0_mask(const struct dpmgr_client_params *params)
-{
-	if (params->visibility != DPMGR_PRIVATE ||
-	    params->lower_vtl != DPMGR_LOWER_VTL_VTL0)
-		return 0;
-	return params->vtl0_mask ?: DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
-}
-
-/* Check @params by themselves. 0, or an errno and the broken rule. */
-static int check_params(const struct dpmgr_client_params *params,
-			const char **rule)
-{
-	int ret;
-
-	*rule = "a name has 1 to 63 printable ASCII bytes and no space";
-	ret = dpmgr_text_check(params->name, DPMGR_NAME_MAX, '!');
-	if (ret)
-		return ret;
-
-	ret = -EINVAL;
-	*rule = "visibility must be DPMGR_SHARED or DPMGR_PRIVATE";
-	if (params->visibility != DPMGR_SHARED &&
-	    params->visibility != DPMGR_PRIVATE)
-		return ret;
-	*rule = "lower_vtl must be DPMGR_LOWER_VTL_ANY or DPMGR_LOWER_VTL_VTL0";
-	if (params->lower_vtl != DPMGR_LOWER_VTL_ANY &&
-	    params->lower_vtl != DPMGR_LOWER_VTL_VTL0)
-		return ret;
-	*rule = "node must be a possible NUMA node or NUMA_NO_NODE";
-	if (params->node != NUMA_NO_NODE &&
-	    (params->node < 0 || params->node >= MAX_NUMNODES ||
-	     !node_possible(params->node)))
-		return ret;
-	*rule = "quota is in pages and not 0; DPMGR_QUOTA_NONE for none";
-	if (!params->quota)
-		return ret;
-	*rule = "vtl0_mask is 0, or a private VTL0 client's: reading, writing, perhaps execution";
-	if (!vtl0_mask_is_legal(params))
-		return ret;
-	*rule = "reserved fields must be zero";
-	if (params->reserved32 || memchr_inv(params->reserved, 0, sizeof(params->reserved)))
-		return ret;
-
-	*rule = "freeze and thaw are a persistent client's";
-	if ((params->freeze || params->thaw) && !params->persistent)
-		return ret;
-	/* It names a directory in sysfs, in which a slash becomes an '!'. */
-	*rule = "a name must not be . or .. nor have a '!'";
-	if (!strcmp(params->name, ".") || !strcmp(params->name, "..") ||
-	    strchr(params->name, '!'))
-		return ret;
-	return 0;
-}
-
-/* Take over parameters whose size is the caller's idea of the structure. */
-static int copy_params(struct dpmgr_client_params *params,
-		       const struct dpmgr_client_params *from,
-		       const char **rule)
-{
-	*rule = "params must begin with DPMGR_CLIENT_PARAMS_INIT";
-	if (!from || from->size < sizeof(*params))
-		return -EINVAL;
-	*rule = "params use fields that this version doesn't have";
-	if (from->size > PAGE_SIZE ||
-	    memchr_inv(from + 1, 0, from->size - sizeof(*params)))
-		return -E2BIG;
-	*params = *from;
-	return check_params(params, rule);
-}
-
-/* Is the device in the domain of one of our targets? Context: any. */
-static bool is_in_target(const struct dpmgr *mgr, struct device *dev)
-{
-	const struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-
-	return domain && domain->type == IOMMU_DOMAIN_UNMANAGED &&
-	       dpmgr_iommu_target_uses(mgr->map, domain);
-}
-
 /**
  * dpmgr_device_has_client() - has anybody created a client for a device?
  * @mgr: the manager
@@ -288,83 +190,6 @@ bool dpmgr_device_has_client(struct dpmgr *mgr, const struct device *dev)
 	return false;
 }
 
-/* Why pool addresses are of no use to a device; NULL if they are. Context: any. */
-const char *dpmgr_translation_rule(const struct dpmgr *mgr, struct device *dev)
-{
-	const struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-
-	if (dev->dma_range_map)
-		return "the device's bus translates DMA addresses";
-	if (!domain || is_in_target(mgr, dev))
-		return NULL;
-	switch (domain->type) {
-	case IOMMU_DOMAIN_IDENTITY:
-		return NULL;
-	case IOMMU_DOMAIN_BLOCKED:
-		return "the device is in a blocking IOMMU domain; buffers need untranslated DMA";
-	case IOMMU_DOMAIN_UNMANAGED:
-		return "the device is in an IOMMU domain that is none of our targets'";
-	case IOMMU_DOMAIN_DMA:
-	case IOMMU_DOMAIN_DMA_FQ:
-		return "the device is in a translating IOMMU domain; boot with iommu=pt";
-	default:
-		return "the device's IOMMU domain may translate; buffers need untranslated DMA";
-	}
-}
-EXPORT_SYMBOL_FOR_TESTS(dpmgr_translation_rule);
-
-/*
- * The page after the last that the device can address, coherently or not, if
- * @bias is added to the page's address.
- */
-static u64 reach(struct device *dev, u64 bias)
-{
-	u64 mask = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
-
-	mask = min_not_zero(mask, dev->coherent_dma_mask);
-	if (mask < bias)
-		return 0;
-	mask -= bias;
-	return PHYS_PFN(mask) + (offset_in_page(mask) == ~PAGE_MASK);
-}
-
-/*
- * A buffer's DMA address is its physical one: the device must be able to use
- * that, and some page must lie within its reach.
- */
-static int check_device(struct dpmgr *mgr, struct device *dev,
-			const struct dpmgr_backing *backing,
-			const struct dpmgr_client_params *params, u64 *end_pfn,
-			u64 *max_pages, const char **rule)
-{
-	const struct dpmgr_pool *pool = backing->pool;
-	struct dpmgr_page_request request = {
-		.persistent = params->persistent,
-		.end_pfn = U64_MAX,
-	};
-
-	*rule = dpmgr_translation_rule(mgr, dev);
-	if (*rule)
-		return -EOPNOTSUPP;
-	*rule = "the device's IOMMU target has the pools, and no locked pages";
-	if (!pool && is_in_target(mgr, dev))
-		return -EOPNOTSUPP;
-	*rule = "a region hides the pool from the device's IOMMU target, or it is stalled";
-	if (pool && is_in_target(mgr, dev) && !dpmgr_map_has_pool(mgr->map, pool))
-		return -EBUSY;
-	*end_pfn = reach(dev, pool ? pool->bias : 0);
-	*max_pages = min_t(unsigned long, totalram_pages(), INT_MAX);
-	if (!pool)
-		return 0;
-	*rule = "no range of the pool survives a kexec; add one as SIZE@START";
-	if (!dpmgr_pages_largest(&pool->pages, &request))
-		return -ENODEV;
-	request.end_pfn = *end_pfn;
-	*rule = "the pool, at the addresses that devices use, lies above the device's DMA mask";
-	*max_pages = dpmgr_pages_largest(&pool->pages, &request);
-	return *max_pages ? 0 : -EOPNOTSUPP;
-}
-
 static const char *difference(const struct dpmgr_client *absent,
 			      const struct dpmgr_client_params *params,
 			      const struct dpmgr_identity *identity)
@@ -375,7 +200,7 @@ static const char *difference(const struct dpmgr_client *absent,
 		return "its pending buffers have another lower VTL policy";
 	if (absent->persistent != params->persistent)
 		return "it has pending buffers, so it must be persistent";
-	if (absent->vtl0_mask != vtl0_mask(params))
+	if (absent->vtl0_mask != dpmgr_params_vtl0_mask(params))
 		return "its pending buffers are open to VTL0 in another way";
 	if (dpmgr_identity_differs(&absent->identity, identity))
 		return "its pending buffers are another device's; see debugfs clients";
@@ -418,7 +243,7 @@ static struct dpmgr_client *claim_name(struct dpmgr *mgr,
 		return client;
 	client->visibility = params->visibility;
 	client->lower_vtl = params->lower_vtl;
-	client->vtl0_mask = vtl0_mask(params);
+	client->vtl0_mask = dpmgr_params_vtl0_mask(params);
 	return client;
 }
 
@@ -446,7 +271,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	*rule = "a persistent client needs a state region; load with state=SIZE@START";
 	if (params->persistent && !mgr->state_limit)
 		return ERR_PTR(-ENODEV);
-	ret = check_device(mgr, dev, &backing, params, &end_pfn, &max_pages, rule);
+	ret = dpmgr_reach_check(mgr, dev, &backing, params, &end_pfn, &max_pages, rule);
 	if (ret)
 		return ERR_PTR(ret);
 	/* Its first allocation may be one that can't sleep. */
@@ -458,7 +283,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	if (IS_ERR(client))
 		return client;
 	client->dev = get_device(dev);
-	client->hides_memory = mgr->streams.hides_memory || is_in_target(mgr, dev) ||
+	client->hides_memory = mgr->streams.hides_memory || dpmgr_reach_is_in_target(mgr, dev) ||
 			       params->lower_vtl == DPMGR_LOWER_VTL_VTL0;
 	client->identity = identity;
 	client->owner = params->owner;
@@ -506,7 +331,7 @@ dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 		pr_err("client refused: it needs a manager and a device\n");
 		return ERR_PTR(-EINVAL);
 	}
-	ret = copy_params(&copy, params, &rule);
+	ret = dpmgr_params_copy(&copy, params, &rule);
 	client = ret ? ERR_PTR(ret) : try_create(mgr, dev, &copy, &rule);
 	if (IS_ERR(client))
 		dev_err(dev, "dma_pool_mgr: client \"%.64s\" refused: %s (%pe)\n",

@@ -290,9 +290,21 @@ static inline bool dpmgr_quota_has(const struct dpmgr_client *client, u32 nr_pag
 #define DPMGR_GFP_KNOWN	(GFP_KERNEL | GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN | \
 			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
 
+/* params.c */
+int dpmgr_params_copy(struct dpmgr_client_params *params,
+		      const struct dpmgr_client_params *from, const char **rule);
+u32 dpmgr_params_vtl0_mask(const struct dpmgr_client_params *params);
+
+/* reach.c */
+bool dpmgr_reach_is_in_target(const struct dpmgr *mgr, struct device *dev);
+const char *dpmgr_reach_rule(const struct dpmgr *mgr, struct device *dev);
+int dpmgr_reach_check(struct dpmgr *mgr, struct device *dev,
+		      const struct dpmgr_backing *backing,
+		      const struct dpmgr_client_params *params, u64 *end_pfn,
+		      u64 *max_pages, const char **rule);
+
 /* client.c */
 bool dpmgr_device_has_client(struct dpmgr *mgr, const struct device *dev);
-const char *dpmgr_translation_rule(const struct dpmgr *mgr, struct device *dev);
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
 					  const struct dpmgr_client_saved *saved);
 struct dpmgr_client *dpmgr_client_next(struct dpmgr *mgr, const char *name);

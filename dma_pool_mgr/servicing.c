@@ -17,27 +17,18 @@
  * stop the chain, and the kexec goes on. So our first one poisons the region, and the
  * last one saves.
  *
- * Clients are frozen one by one, by their drivers' callbacks. A callback is called with
- * its device's lock, which keeps that from being unbound, and its client's, which keeps
- * that from being destroyed; and with the servicing_lock, which no driver's call takes
- * but those of the manager's. A driver that can't be frozen doesn't stop the others: it
- * works on to the end, and its buffers are saved as orphaned.
- *
  * Locking, from the outside: servicing_lock, the device's lock, the client's lock, the
  * manager's lock.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cleanup.h>
-#include <linux/delay.h>
-#include <linux/device.h>
 #include <linux/err.h>
 #include <linux/export.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/printk.h>
-#include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
 #include <linux/string.h>
@@ -45,13 +36,7 @@
 
 #include "client.h"
 #include "core/export.h"
-#include "guard.h"
 #include "servicing.h"
-#include "stream.h"
-
-/* When the kernel ends: how long to wait for a device that is being bound or unbound. */
-#define DEVICE_LOCK_TRIES	100
-#define DEVICE_LOCK_MS		10
 
 /* How often to try to write a generation while not everybody is frozen. */
 #define TRIALS			3
@@ -73,252 +58,6 @@ static void set_phase(struct dpmgr *mgr, enum dpmgr_phase phase)
 	lockdep_assert_held(&mgr->servicing_lock);
 	guard(mutex)(&mgr->lock);
 	WRITE_ONCE(mgr->phase, phase);
-}
-
-/*
- * Walk persistent clients while others come and go: the one after @previous, which
- * may be NULL, pinned until it is @previous.
- */
-static struct dpmgr_client *next_client(struct dpmgr *mgr,
-					struct dpmgr_client *previous)
-{
-	const char *name = previous ? previous->name : "";
-	struct dpmgr_client *client;
-
-	scoped_guard(mutex, &mgr->lock) {
-		do {
-			client = dpmgr_client_next(mgr, name);
-			if (client)
-				name = client->name;
-		} while (client && !client->persistent);
-		if (client)
-			kobject_get(&client->kobj);
-	}
-	if (previous)
-		kobject_put(&previous->kobj);
-	return client;
-}
-
-/* What can't be kept is not to be taken up: nor is its driver's state. */
-static void refuse(struct dpmgr_client *client, const char *why, int err)
-{
-	client->refused = true;
-	pr_warn("client \"%s\" is not kept: %s (%pe); its buffers will be orphaned\n",
-		client->name, why, ERR_PTR(err));
-}
-
-/*
- * At a kexec we are in a notifier chain, or are waited for there, and the lock's holder
- * may wait for that: not for ever, then.
- */
-static bool lock_device(const struct dpmgr *mgr, struct device *dev)
-{
-	unsigned int tries = 0;
-
-	while (!device_trylock(dev)) {
-		tries = READ_ONCE(mgr->ending) ? tries + 1 : 0;
-		if (tries > DEVICE_LOCK_TRIES)
-			return false;
-		msleep(DEVICE_LOCK_MS);
-	}
-	return true;
-}
-
-/* What a client is asked to do when it is frozen or thawed. */
-struct turn {
-	struct module *owner;
-	int (*freeze)(struct dpmgr_client *client);
-	void (*thaw)(struct dpmgr_client *client);
-};
-
-/* Whether the client is still live with that device. */
-static bool get_turn(struct dpmgr_client *client, const struct device *dev,
-		     struct turn *turn)
-{
-	guard(mutex)(&client->mgr->lock);
-	*turn = (struct turn){
-		.owner = client->owner,
-		.freeze = client->freeze,
-		.thaw = client->thaw,
-	};
-	return client->dev == dev;
-}
-
-/* From here on its keepalive stays as it is. */
-static bool latch_keepalive(struct dpmgr_client *client)
-{
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	client->freezing = client->keepalive;
-	return client->keepalive;
-}
-
-static void unlatch_keepalive(struct dpmgr_client *client)
-{
-	guard(raw_spinlock_irqsave)(&client->buf_lock);
-	client->freezing = false;
-}
-
-static void thaw_live(struct dpmgr_client *client, const struct device *dev)
-{
-	struct dpmgr *mgr = client->mgr;
-	struct turn turn;
-	bool was_kept;
-
-	lockdep_assert_held(&client->lock);
-	was_kept = get_turn(client, dev, &turn) && client->frozen &&
-		   !client->refused;
-	client->refused = false;
-	scoped_guard(mutex, &mgr->lock) {
-		/* What such a driver has handed over is no longer so. */
-		if (was_kept && turn.freeze && !client->state_is_old)
-			dpmgr_client_drop_state(client);
-		dpmgr_client_set_frozen(client, false);
-	}
-	/* A driver that is being unloaded has nothing to go on with. */
-	if (!was_kept || !turn.thaw || !try_module_get(turn.owner))
-		return;
-	turn.thaw(client);
-	module_put(turn.owner);
-}
-
-/* Whether its driver, if there is one to be asked, has frozen. */
-static bool call_freeze(struct dpmgr_client *client, const struct turn *turn)
-{
-	int ret;
-
-	if (!turn->freeze)
-		return true;
-	if (!try_module_get(turn->owner)) {
-		refuse(client, "its driver is being unloaded", -ENODEV);
-		return false;
-	}
-	ret = turn->freeze(client);
-	module_put(turn->owner);
-	if (!ret)
-		return true;
-	/* What it has handed over describes no frozen device. */
-	scoped_guard(mutex, &client->mgr->lock)
-		if (!client->state_is_old)
-			dpmgr_client_drop_state(client);
-	refuse(client, "its driver refused", ret);
-	return false;
-}
-
-/*
- * Its driver says that it has frozen. If the device can still reach what no generation
- * names, it hasn't.
- */
-static void check_streams(struct dpmgr_client *client, const struct device *dev)
-{
-	u32 nr_streams = dpmgr_streams_count(client);
-	char why[64];
-
-	if (!nr_streams)
-		return;
-	thaw_live(client, dev);
-	snprintf(why, sizeof(why), "%u of its streams are still mapped", nr_streams);
-	refuse(client, why, -EBUSY);
-}
-
-static void freeze_live(struct dpmgr_client *client, const struct device *dev)
-{
-	struct turn turn;
-
-	lockdep_assert_held(&client->lock);
-	if (!get_turn(client, dev, &turn) || client->frozen)
-		return;
-	if (!latch_keepalive(client)) {
-		refuse(client, "its keepalive is off", -ECANCELED);
-		return;
-	}
-	if (!call_freeze(client, &turn)) {
-		unlatch_keepalive(client);
-		return;
-	}
-	scoped_guard(mutex, &client->mgr->lock)
-		dpmgr_client_set_frozen(client, true);
-	check_streams(client, dev);
-}
-
-/* Freeze or thaw one client, pinned, whether it is live or absent. */
-static void turn_client(struct dpmgr_client *client,
-			void (*turn)(struct dpmgr_client *client,
-				     const struct device *dev))
-{
-	struct device *dev;
-
-	scoped_guard(mutex, &client->mgr->lock)
-		dev = get_device(client->dev);
-	if (dev && !lock_device(client->mgr, dev)) {
-		refuse(client, "its driver is being bound or unbound", -EBUSY);
-	} else {
-		scoped_guard(mutex, &client->lock)
-			turn(client, dev);
-		if (dev)
-			device_unlock(dev);
-	}
-	put_device(dev);
-}
-
-/* Absent ones have nothing to say to it. */
-static void freeze_one(struct dpmgr_client *client, const struct device *dev)
-{
-	client->refused = false;
-	if (dev)
-		freeze_live(client, dev);
-	else if (!dpmgr_client_keepalive(client))
-		refuse(client, "its keepalive is off", -ECANCELED);
-}
-
-static void thaw_all(struct dpmgr *mgr)
-{
-	struct dpmgr_client *client = NULL;
-
-	while ((client = next_client(mgr, client)))
-		turn_client(client, thaw_live);
-}
-
-/* Freeze all that can be. Whether one can't, and that was to stop the others. */
-static bool freeze_all(struct dpmgr *mgr)
-{
-	struct dpmgr_client *client = NULL;
-	unsigned int nr_refused = 0;
-
-	while ((client = next_client(mgr, client))) {
-		if (!READ_ONCE(client->frozen))
-			turn_client(client, freeze_one);
-		nr_refused += client->refused;
-	}
-	if (!nr_refused || !READ_ONCE(mgr->all_or_nothing))
-		return false;
-	pr_err("%u clients can't be kept, and it is to be all or nothing\n",
-	       nr_refused);
-	thaw_all(mgr);
-	return true;
-}
-
-/* No allocation that began before a client was frozen goes on after this. */
-static void wait_for_allocations(struct dpmgr *mgr)
-{
-	synchronize_rcu();
-	dpmgr_guard_wait(mgr);
-}
-
-/* Everybody's runs come and go no more. */
-static void freeze_rest(struct dpmgr *mgr, bool nobody_is_kept)
-{
-	struct dpmgr_client *client = NULL;
-
-	dpmgr_drain(mgr);
-	while ((client = next_client(mgr, client))) {
-		guard(mutex)(&mgr->lock);
-		if (nobody_is_kept &&
-		    (client->dev || !dpmgr_client_keepalive(client)))
-			client->refused = true;
-		dpmgr_client_set_frozen(client, true);
-	}
-	wait_for_allocations(mgr);
-	dpmgr_open_stock_flush(mgr);
 }
 
 /* Persistent clients may be created, or not. */
@@ -423,14 +162,14 @@ static int end_generation(struct dpmgr *mgr, bool at_kexec)
 
 	lockdep_assert_held(&mgr->servicing_lock);
 	set_ended(mgr, true);
-	nobody_is_kept = freeze_all(mgr);
+	nobody_is_kept = dpmgr_freeze_all(mgr);
 	if (nobody_is_kept && !at_kexec)
 		return -ECANCELED;
 	/* They may have gone on: an earlier commit by hand is no longer so. */
 	if (nobody_is_kept)
 		set_phase(mgr, DPMGR_FROZEN);
 	frozen = ktime_get();
-	freeze_rest(mgr, nobody_is_kept);
+	dpmgr_freeze_rest(mgr, nobody_is_kept);
 	ret = write_slot(mgr, !at_kexec, &saved);
 	if (ret)
 		return ret;
@@ -467,7 +206,7 @@ static int check_turn(const struct dpmgr *mgr, enum dpmgr_phase most,
 static void go_on(struct dpmgr *mgr)
 {
 	set_phase(mgr, DPMGR_NORMAL);
-	thaw_all(mgr);
+	dpmgr_thaw_all(mgr);
 	/* Now that nobody is frozen any more, whoever wants may come. */
 	set_ended(mgr, false);
 }
@@ -521,11 +260,11 @@ int dpmgr_freeze(struct dpmgr *mgr)
 	ret = check_turn(mgr, DPMGR_FROZEN, "freeze");
 	if (ret)
 		return ret;
-	if (freeze_all(mgr)) {
+	if (dpmgr_freeze_all(mgr)) {
 		go_on(mgr);
 		return -ECANCELED;
 	}
-	wait_for_allocations(mgr);
+	dpmgr_freeze_settle(mgr);
 	ret = write_slot(mgr, true, &saved);
 	if (ret) {
 		go_on(mgr);
@@ -614,103 +353,6 @@ int dpmgr_unpreserve(struct dpmgr *mgr)
 	return 0;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_unpreserve, DMA_POOL_MGR);
-
-/* Anything left under an absent name that its driver could have come back for? */
-static bool has_left(const struct dpmgr_client *client)
-{
-	return client->nr_pending || client->nr_kept || client->state;
-}
-
-static void leak(struct dpmgr_client *client)
-{
-	pr_warn("client \"%s\": %u buffers leaked: kept out of use until they are reclaimed\n",
-		client->name, client->nr_pending);
-	while (dpmgr_client_leak_some(client))
-		cond_resched();
-	dpmgr_client_drop_state(client);
-}
-
-static int reclaim(struct dpmgr_client *client, bool forced)
-{
-	const char *why = dpmgr_identity_may_write(&client->identity);
-
-	if (why && !forced) {
-		pr_err("client \"%s\": not reclaimed: device %s %s: %s\n",
-		       client->name, client->identity.bus,
-		       client->identity.address, why);
-		return -EBUSY;
-	}
-	pr_info("client \"%s\": %u buffers reclaimed\n", client->name,
-		client->nr_pending + client->nr_kept);
-	while (dpmgr_client_free_some(client, true) ||
-	       dpmgr_client_free_some(client, false))
-		cond_resched();
-	dpmgr_client_drop_state(client);
-	return 0;
-}
-
-static int finish_absent(struct dpmgr_client *client,
-			 enum dpmgr_finish_policy policy)
-{
-	switch (policy) {
-	case DPMGR_FINISH_LEAK:
-		if (client->nr_pending || client->state)
-			leak(client);
-		return 0;
-	case DPMGR_FINISH_FAIL:
-		pr_warn("client \"%s\": not claimed: %u buffers, %u bytes of driver state; %u buffers more are kept out of use\n",
-			client->name, client->nr_pending, client->state_len,
-			client->nr_kept);
-		return -ENOTEMPTY;
-	default:
-		return reclaim(client, policy == DPMGR_FINISH_RECLAIM_FORCED);
-	}
-}
-
-/**
- * dpmgr_finish() - decide about saved buffers that nobody claimed
- * @mgr: the manager
- * @policy: what to do with them
- *
- * Clients whose driver is there are not touched. Each absent one, restored or left by
- * a driver of this kernel's, is dealt with by itself; those that were reclaimed or
- * leaked before another was refused stay so.
- *
- * Context: may sleep; holding no device's lock.
- * Return: 0; -EBUSY if a device may still write to what was to be reclaimed, or if
- * the state is committed; -ENOTEMPTY for DPMGR_FINISH_FAIL, if there are any; -EINVAL
- * for an unknown policy. The log names each client.
- */
-int dpmgr_finish(struct dpmgr *mgr, enum dpmgr_finish_policy policy)
-{
-	struct dpmgr_client *client;
-	const char *name = "";
-	int ret = 0, err;
-
-	if (policy > DPMGR_FINISH_FAIL)
-		return -EINVAL;
-	guard(mutex)(&mgr->servicing_lock);
-	if (READ_ONCE(mgr->ending) || mgr->phase == DPMGR_COMMITTED) {
-		pr_err("finish refused: %s\n", READ_ONCE(mgr->ending) ?
-		       "this kernel is about to end" :
-		       "what is committed must stay as it is");
-		return -EBUSY;
-	}
-	/* Under the lock nobody claims an absent client; no one else has it. */
-	scoped_guard(mutex, &mgr->lock) {
-		while ((client = dpmgr_client_next(mgr, name))) {
-			name = client->name;
-			if (client->dev || !client->persistent || !has_left(client))
-				continue;
-			err = finish_absent(client, policy);
-			ret = ret ?: err;
-		}
-	}
-	dpmgr_drain(mgr);
-	dpmgr_clients_prune(mgr);
-	return ret;
-}
-EXPORT_SYMBOL_NS_GPL(dpmgr_finish, DMA_POOL_MGR);
 
 /**
  * dpmgr_servicing_save() - freeze everybody, save and commit, because the kernel ends

@@ -62,7 +62,7 @@ static noinline int refuse_bounce(struct dpmgr_stream_source *source, u64 nr_pag
 	source->rule = "it must bounce, and there is no shared pool; load with shared=SIZE@START";
 	if (!mgr->pools[DPMGR_SHARED])
 		return -EOPNOTSUPP;
-	source->rule = dpmgr_translation_rule(mgr, dev);
+	source->rule = dpmgr_reach_rule(mgr, dev);
 	if (source->rule)
 		return -EOPNOTSUPP;
 	source->rule = "it must bounce, which a device that is not cache coherent can't";

@@ -592,7 +592,7 @@ static int come_and_go(void *data)
 			comer->broken = "a target could not be made";
 			break;
 		}
-		if (dpmgr_translation_rule(comer->mgr, comer->dev))
+		if (dpmgr_reach_rule(comer->mgr, comer->dev))
 			comer->broken = "its target is not known";
 		cond_resched();
 		dpmgr_iommu_target_detach(target, comer->dev);
@@ -610,7 +610,7 @@ static int add_and_remove(void *data)
 		if (add(comer->region, SZ_2M, SZ_4M) ||
 		    dpmgr_map_remove(comer->region, 0, SZ_1G))
 			comer->broken = "a change was refused";
-		dpmgr_translation_rule(comer->mgr, comer->dev);
+		dpmgr_reach_rule(comer->mgr, comer->dev);
 		cond_resched();
 	}
 	complete(&comer->done);
