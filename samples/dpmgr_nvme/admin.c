@@ -131,6 +131,9 @@ static int run_command(struct dnvme_ctrl *ctrl, struct nvme_command *cmd, u32 *r
 	dnvme_submit(queue, cmd, true);
 	while (!wait_for_completion_timeout(&ctrl->admin_done, POLL_JIFFIES)) {
 		dnvme_reap(queue);
+		/* It is being stopped: its pages are freed after that only. */
+		if (READ_ONCE(ctrl->dead))
+			return -ENODEV;
 		if (time_after(jiffies, deadline) && !completion_done(&ctrl->admin_done)) {
 			pci_err(ctrl->pdev, "admin command %#x: no answer\n",
 				cmd->common.opcode);

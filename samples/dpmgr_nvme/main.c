@@ -94,8 +94,9 @@ static void free_all(struct dnvme_ctrl *ctrl)
 {
 	u16 id;
 
-	/* A late interrupt still looks at them. */
+	/* A late interrupt still looks at them, and the work that it may have asked for. */
 	dnvme_free_irqs(ctrl);
+	cancel_work_sync(&ctrl->event_work);
 	for (id = 0; id <= DNVME_QUEUES_MAX; id++)
 		dnvme_free_queue(&ctrl->queues[id]);
 	if (!IS_ERR_OR_NULL(ctrl->admin_buf))
