@@ -414,8 +414,9 @@ static void complete_rq(struct request *rq)
 }
 
 /*
- * An interrupt that was lost shows here. A command that takes long is waited for once
- * more; then the controller is taken for failed, as is at once one that says so.
+ * An interrupt that was lost shows here: its request may have ended already when we are
+ * back from looking. A command that takes long is waited for once more; then the
+ * controller is taken for failed, as is at once one that says so.
  */
 static enum blk_eh_timer_return timeout(struct request *rq)
 {
@@ -424,8 +425,11 @@ static enum blk_eh_timer_return timeout(struct request *rq)
 	struct dnvme_ctrl *ctrl = queue->ctrl;
 
 	dnvme_reap(queue);
-	if (blk_mq_request_completed(rq))
+	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT) {
+		pci_warn(ctrl->pdev, "queue %u: command %u was complete: a lost interrupt?\n",
+			 queue->id, rq->tag);
 		return BLK_EH_DONE;
+	}
 	/* The next kernel waits for it, not we. */
 	if (READ_ONCE(queue->frozen))
 		return BLK_EH_RESET_TIMER;
