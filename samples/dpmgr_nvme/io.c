@@ -5,8 +5,9 @@
  * command is given, and out after it is complete.
  *
  * Locking: a queue's @sq_lock is for who submits, @cq_lock for who reaps, and neither
- * is taken inside the other. @in_flight is what the controller has: set before a command
- * is submitted, cleared when its completion is seen.
+ * is taken inside the other. @cq_lock is also for who takes the controller for failed:
+ * not while the queue is frozen. @in_flight is what the controller has: set before a
+ * command is submitted, cleared when its completion is seen.
  */
 #include <linux/cleanup.h>
 #include <linux/blk-mq-pci.h>
@@ -425,13 +426,15 @@ static enum blk_eh_timer_return timeout(struct request *rq)
 	struct dnvme_ctrl *ctrl = queue->ctrl;
 
 	dnvme_reap(queue);
+	/* Who freezes the queue after this lock is given up finds @fail_work queued. */
+	guard(spinlock_irqsave)(&queue->cq_lock);
 	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT) {
 		pci_warn(ctrl->pdev, "queue %u: command %u was complete: a lost interrupt?\n",
 			 queue->id, rq->tag);
 		return BLK_EH_DONE;
 	}
 	/* The next kernel waits for it, not we. */
-	if (READ_ONCE(queue->frozen))
+	if (queue->frozen)
 		return BLK_EH_RESET_TIMER;
 	pci_warn(ctrl->pdev, "queue %u: command %u takes long\n", queue->id, rq->tag);
 	if (request->takes_long || dnvme_has_failed(ctrl))

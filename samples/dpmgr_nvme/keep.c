@@ -232,7 +232,7 @@ int dnvme_freeze(struct dpmgr_client *client)
 		return -ETIMEDOUT;
 	}
 	freeze_queues(ctrl);
-	/* From here on nobody asks for it any more. */
+	/* With all queues frozen nobody asks for it any more: what was asked for is done. */
 	flush_work(&ctrl->fail_work);
 	ret = READ_ONCE(ctrl->dead) ? -EIO : hand_over(ctrl);
 	if (ret)
