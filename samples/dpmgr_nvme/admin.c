@@ -4,7 +4,8 @@
  * are, and the events that it tells of.
  *
  * Locking: @admin_lock makes admin commands one at a time. Each is waited for by its
- * interrupt and, in case that is switched off, by looking.
+ * interrupt and, in case that is switched off, by looking. @stop_lock is for who stops the
+ * controller, which a shutdown may do while a timeout does it.
  */
 #include <linux/bitfield.h>
 #include <linux/cleanup.h>
@@ -57,8 +58,10 @@ static int wait_ready(struct dnvme_ctrl *ctrl, u32 ready)
 /* Stop it: when this returns 0, it has no queues and writes to no memory. */
 int dnvme_disable(struct dnvme_ctrl *ctrl)
 {
-	u32 cc = readl(ctrl->bar + NVME_REG_CC);
+	u32 cc;
 
+	guard(mutex)(&ctrl->stop_lock);
+	cc = readl(ctrl->bar + NVME_REG_CC);
 	if (cc == U32_MAX)
 		return -ENODEV;
 	if (cc & NVME_CC_ENABLE) {
@@ -71,8 +74,10 @@ int dnvme_disable(struct dnvme_ctrl *ctrl)
 /* Let it write back what it caches, and stop it: for a reboot, or for good. */
 void dnvme_shutdown_ctrl(struct dnvme_ctrl *ctrl)
 {
-	u32 cc = readl(ctrl->bar + NVME_REG_CC), status;
+	u32 cc, status;
 
+	guard(mutex)(&ctrl->stop_lock);
+	cc = readl(ctrl->bar + NVME_REG_CC);
 	if (cc == U32_MAX || !(cc & NVME_CC_ENABLE))
 		return;
 	writel((cc & ~NVME_CC_SHN_MASK) | NVME_CC_SHN_NORMAL, ctrl->bar + NVME_REG_CC);

@@ -246,6 +246,9 @@ void dnvme_thaw(struct dpmgr_client *client)
 {
 	struct dnvme_ctrl *ctrl = dev_get_drvdata(dpmgr_client_dev(client));
 
+	/* A shutdown has thawed it of its own accord: the manager may call that off, too. */
+	if (!ctrl->is_kept)
+		return;
 	ctrl->is_kept = false;
 	go_on(ctrl);
 }

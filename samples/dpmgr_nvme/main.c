@@ -240,6 +240,7 @@ static struct dnvme_ctrl *create_ctrl(struct pci_dev *pdev)
 		return NULL;
 	ctrl->pdev = pdev;
 	mutex_init(&ctrl->admin_lock);
+	mutex_init(&ctrl->stop_lock);
 	init_completion(&ctrl->admin_done);
 	INIT_WORK(&ctrl->event_work, dnvme_event_work);
 	INIT_WORK(&ctrl->fail_work, dnvme_fail_work);
@@ -331,7 +332,7 @@ static void dnvme_remove(struct pci_dev *pdev)
 		/* Nobody here sees it complete: what is not handed over fails. */
 		dnvme_fail_io(ctrl);
 		blk_mq_unquiesce_tagset(&ctrl->set);
-	} else if (ctrl->is_kept) {
+	} else {
 		dnvme_thaw(ctrl->queues_client);
 	}
 	dnvme_del_disks(ctrl);
@@ -348,8 +349,7 @@ static void dnvme_shutdown(struct pci_dev *pdev)
 		dpmgr_pci_keep_bus_master(pdev);
 		return;
 	}
-	if (ctrl->is_kept)
-		dnvme_thaw(ctrl->queues_client);
+	dnvme_thaw(ctrl->queues_client);
 	blk_mq_quiesce_tagset(&ctrl->set);
 	dnvme_drain(ctrl, 2000);
 	if (stop(ctrl))

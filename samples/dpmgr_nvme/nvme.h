@@ -138,6 +138,7 @@ struct dnvme_carried {
  * @admin_done: it is complete
  * @admin_status: with this
  * @admin_result: and this
+ * @stop_lock: for who stops the controller
  * @event_work: sees to @event_result and asks for the next event
  * @event_result: what happened
  * @fail_work: fails all I/O of a controller that is no more
@@ -171,6 +172,7 @@ struct dnvme_ctrl {
 	struct completion admin_done;
 	u16 admin_status;
 	u32 admin_result;
+	struct mutex stop_lock;		/* who stops the controller */
 	struct work_struct event_work;
 	u32 event_result;
 	struct work_struct fail_work;
