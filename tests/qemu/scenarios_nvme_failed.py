@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Scenarios in which QEMU's NVMe controller fails, or goes, while samples/dpmgr_nvme has
-I/O in flight: the I/O ends with errors, nothing hangs, and all pages come back."""
+I/O in flight: the I/O ends with errors, nothing hangs, and all pages come back. And those
+in which only an interrupt is lost: nothing fails."""
 
+import hashlib
+import os
 import time
 
 import nvme
@@ -9,7 +12,7 @@ import steps
 from scenarios import expect, expect_in, scenario
 from scenarios_nvme import (DISK, VERIFIED, boot, command_register, kexec, load_manager,
                             start_slow_io)
-from steps import DEBUGFS
+from steps import DEBUGFS, SYSFS
 
 QUEUE = "/sys/block/dpnvme0n1/queue"
 
@@ -116,4 +119,129 @@ def nvme_unplug(test):
         with test.case("the manager can be unloaded then"):
             guest.run("rmmod dpmgr_nvme; rmmod dma_pool_mgr")
             guest.run(steps.load_command(steps.SMALL))
+        guest.power_off()
+
+
+def stall_fio(guest, bench):
+    """Its I/O gets no answer any more."""
+    bench.throttle("an1", 1)
+    deadline = time.monotonic() + 30
+    while sum(map(int, guest.run("cat /sys/block/dpnvme0n1/inflight").split())) < 8:
+        expect(time.monotonic() < deadline, "there is no I/O")
+        time.sleep(0.2)
+
+
+def freeze(guest):
+    """Whether it is frozen, not refused; and the log since it was asked last."""
+    guest.run(f"echo freeze > {SYSFS}/action")
+    log = guest.dmesg()
+    return "its driver refused" not in log, log
+
+
+def expect_end_and_new_start(guest, bench):
+    """It has failed for good, and only for this driver's time."""
+    expect(guest.try_run(f"dd if={DISK} of=/dev/null bs=4k count=1 iflag=direct")[0],
+           "it is read from")
+    bench.throttle("an1", 0)
+    guest.run("rmmod dpmgr_nvme")
+    expect_no_buffers(guest)
+    nvme.expect_cold_start(nvme.load(guest), "nothing was handed over")
+    nvme.fio(guest, f"--filename={DISK} {VERIFIED}")
+
+
+@scenario
+def nvme_failed_frozen(test):
+    one = nvme.Controller(test.folder, "a", ("32M",))
+    guest, bench = boot(test, [one])
+    with guest:
+        load_manager(guest)
+        nvme.load(guest, parameters="drain_ms=60000")
+        start_fio(guest)
+        with test.case("a controller that fails while a freeze waits for its I/O: the "
+                       "freeze is refused, the I/O fails, and no more is taken"):
+            stall_fio(guest, bench)
+            guest.dmesg()
+            is_frozen, log = freeze(guest)
+            expect(not is_frozen, "it is frozen:\n" + log)
+            expect_in("the controller has failed", log, "the log")
+            expect_fio_fails(guest)
+            guest.run(f"echo unpreserve > {SYSFS}/action")
+            expect_end_and_new_start(guest, bench)
+
+        start_fio(guest)
+        guest.run("echo 1 > /sys/module/dpmgr_nvme/parameters/carry")
+        with test.case("one that gives no answer, and is frozen and thawed again and "
+                       "again: it is taken for failed only while it is not frozen"):
+            guest.dmesg()
+            stall_fio(guest, bench)
+            mark = bench.mark()
+            deadline = time.monotonic() + 90
+            log = ""
+            while True:
+                is_frozen, more = freeze(guest)
+                log += more
+                if not is_frozen:
+                    break
+                expect(time.monotonic() < deadline, "it is never taken for failed")
+                time.sleep(0.1)
+                expect(not bench.count("pci_nvme_mmio_stopped", mark),
+                       "what is frozen was stopped")
+                guest.run(f"echo unpreserve > {SYSFS}/action")
+            expect_in("the controller has failed", log, "the log")
+            expect_fio_fails(guest)
+            guest.run(f"echo unpreserve > {SYSFS}/action")
+            expect_end_and_new_start(guest, bench)
+        guest.power_off()
+
+
+def read_without_interrupt(guest, address, blocks, before="true"):
+    """What is read, hashed, while the only CPU's queue has no interrupt; and the log."""
+    guest.dmesg()
+    found = guest.run(f"{before}; modprobe dpmgr_tamper address={address} vector=1 && "
+                      f"for i in $(seq {blocks}); do dd if={DISK} bs=4k count=1 "
+                      "skip=$((i + 31)) iflag=direct 2> /dev/null; done | sha256sum; "
+                      "rmmod dpmgr_tamper", 120).split()[0]
+    return found, guest.dmesg()
+
+
+def expect_found_by_timeout(found, log, content, blocks):
+    expect(found == hashlib.sha256(content[:blocks * 4096]).hexdigest(),
+           "something else was read:\n" + log)
+    expect(log.count("a lost interrupt?") == blocks, "its interrupts came:\n" + log)
+    expect("has failed" not in log, "it is taken for failed:\n" + log)
+
+
+@scenario
+def nvme_lost_interrupts(test):
+    one = nvme.Controller(test.folder, "a", ("32M",))
+    content = os.urandom(1 << 16)
+    with open(one.files[0], "r+b") as image:
+        image.seek(32 * 4096)
+        image.write(content)
+    guest, bench = boot(test, [one], cpus=1)
+    with guest:
+        load_manager(guest)
+        nvme.load(guest)
+        address, = nvme.addresses(guest)
+        guest.run(f"echo 1000 > {QUEUE}/io_timeout")
+        mark = bench.mark()
+        with test.case("I/O whose interrupts are lost goes on, each time at its timeout"):
+            found, log = read_without_interrupt(guest, address, 4)
+            expect_found_by_timeout(found, log, content, 4)
+            expect("takes long" not in log, "it is said to take long:\n" + log)
+        guest.run(f"echo 4000 > {QUEUE}/io_timeout")
+        # The first read fills the throttle's bucket: the next one waits for 7 s.
+        bench.throttle("an1", 9000)
+        with test.case("a command that takes more than one timeout, and whose interrupt "
+                       "is lost then, is found at the second"):
+            found, log = read_without_interrupt(
+                guest, address, 1,
+                f"dd if={DISK} of=/dev/null bs=64k count=1 iflag=direct 2> /dev/null")
+            expect_found_by_timeout(found, log, content, 1)
+            expect(log.count("takes long") == 1, "it does not take long:\n" + log)
+        bench.throttle("an1", 0)
+        with test.case("the controller goes on, undisturbed"):
+            nvme.fio(guest, f"--filename={DISK} {VERIFIED}")
+            expect("takes long" not in guest.dmesg(), "an interrupt is missing")
+            bench.expect_undisturbed(mark)
         guest.power_off()

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * For tests in QEMU: spoils what a driver has left to the next one, while no driver is
- * bound. Loaded, it has done so.
+ * bound; loaded, it has done so. Or it takes an interrupt away from a driver that is
+ * bound, and stays so, for as long as it is loaded.
  *
- * Locking: none needed; all is done while it is loaded.
+ * Locking: none needed; all is done while it is loaded or unloaded.
  */
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma_pool_mgr.h>
 #include <linux/err.h>
+#include <linux/interrupt.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -36,6 +38,12 @@ MODULE_PARM_DESC(swap_with, "Exchange the 8 bytes there and those at offset, ins
 static bool drop_state;
 module_param(drop_state, bool, 0444);
 MODULE_PARM_DESC(drop_state, "Nothing was handed over");
+
+static int vector = -1;
+module_param(vector, int, 0444);
+MODULE_PARM_DESC(vector, "Let this interrupt of the device's not come, instead of all that");
+
+static int masked_irq;
 
 static int free_buffer(struct dpmgr_client *left)
 {
@@ -82,7 +90,18 @@ static int spoil(struct dpmgr_client *left)
 	return offset < 0 ? -EINVAL : change_state(left);
 }
 
-static int __init tamper_init(void)
+static int mask_vector(struct device *dev)
+{
+	int irq = pci_irq_vector(to_pci_dev(dev), vector);
+
+	if (irq < 0)
+		return irq;
+	disable_irq(irq);
+	masked_irq = irq;
+	return 0;
+}
+
+static int spoil_client(struct device *dev)
 {
 	struct dpmgr_client_params params = {
 		DPMGR_CLIENT_PARAMS_INIT,
@@ -90,13 +109,10 @@ static int __init tamper_init(void)
 		.visibility = DPMGR_PRIVATE,
 		.persistent = true,
 	};
-	struct device *dev = bus_find_device_by_name(&pci_bus_type, NULL, address);
 	struct dpmgr_client *left;
 	struct dpmgr *mgr;
 	int ret;
 
-	if (!dev)
-		return -ENODEV;
 	mgr = dpmgr_default_get();
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
 	left = ret ? ERR_PTR(ret) : dpmgr_client_create(mgr, dev, &params);
@@ -107,6 +123,17 @@ static int __init tamper_init(void)
 		ret = spoil(left);
 		dpmgr_client_destroy(left);
 	}
+	return ret;
+}
+
+static int __init tamper_init(void)
+{
+	struct device *dev = bus_find_device_by_name(&pci_bus_type, NULL, address);
+	int ret;
+
+	if (!dev)
+		return -ENODEV;
+	ret = vector < 0 ? spoil_client(dev) : mask_vector(dev);
 	put_device(dev);
 	return ret;
 }
@@ -114,9 +141,11 @@ module_init(tamper_init);
 
 static void __exit tamper_exit(void)
 {
+	if (masked_irq)
+		enable_irq(masked_irq);
 }
 module_exit(tamper_exit);
 
-MODULE_DESCRIPTION("Test in QEMU: spoils what a driver has left");
+MODULE_DESCRIPTION("Test in QEMU: spoils what a driver has left, or its interrupts");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS(DMA_POOL_MGR);
