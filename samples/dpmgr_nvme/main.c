@@ -334,6 +334,9 @@ static void dnvme_remove(struct pci_dev *pdev)
 		blk_mq_unquiesce_tagset(&ctrl->set);
 	} else {
 		dnvme_thaw(ctrl->queues_client);
+		/* Its I/O would last until it times out. */
+		if (!READ_ONCE(ctrl->dead) && dnvme_has_failed(ctrl))
+			schedule_work(&ctrl->fail_work);
 	}
 	dnvme_del_disks(ctrl);
 	if (!stays && !stop(ctrl))

@@ -40,6 +40,11 @@ def expect_no_buffers(guest):
     expect(len(table.splitlines()) == 1, "there are buffers left:\n" + table)
 
 
+def unbind(guest, address):
+    """Unlike rmmod, also from a disk that is open."""
+    guest.run(f"echo {address} > {nvme.ALL_PCI}/{address}/driver/unbind", 60)
+
+
 def failures(guest, bench, address):
     """How a controller fails under I/O, how to make it so, and to make it well again."""
     return [
@@ -90,10 +95,27 @@ def nvme_failed(test):
             nvme.fio(guest, f"--filename={DISK} {VERIFIED}")
 
         start_slow_io(guest, bench)
+        time.sleep(1)
         with test.case("a driver that is unbound while a controller gives no answer does "
                        "not hang"):
-            guest.run(f"echo 2000 > {QUEUE}/io_timeout; rmmod dpmgr_nvme")
+            guest.run(f"echo 2000 > {QUEUE}/io_timeout")
+            unbind(guest, address)
             bench.throttle("an1", 0)
+            expect_no_buffers(guest)
+
+        guest.run("rmmod dpmgr_nvme")
+        nvme.load(guest)
+        start_slow_io(guest, bench)
+        time.sleep(1)
+        with test.case("a driver that is unbound from one that has failed does not wait "
+                       "for its I/O to time out"):
+            expect(int(guest.run(f"cat {QUEUE}/io_timeout")) == 30000, "it times out early")
+            guest.run(f"echo 1 > {nvme.ALL_PCI}/{address}/reset")
+            start = time.monotonic()
+            unbind(guest, address)
+            expect(time.monotonic() - start < 15, "it waits")
+            bench.throttle("an1", 0)
+            expect_in("the controller has failed", guest.dmesg(), "the log")
             expect_no_buffers(guest)
         guest.power_off()
 
