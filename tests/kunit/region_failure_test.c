@@ -151,7 +151,7 @@ static void regions_and_targets_hold_the_manager_s_module(struct kunit *test)
 static void what_is_stuck_holds_the_module_of_its_release(struct kunit *test)
 {
 	struct fixture *f = test->priv;
-	struct dpmgr_map_region *region = region_enabled(test, f, 0, 0, 4);
+	struct dpmgr_map_region *region;
 	struct faults faults = { NEVER, NEVER };
 	struct recorder *r = recorder_new(test, &faults);
 	const struct dpmgr_map_sub_params sub = {
@@ -164,6 +164,7 @@ static void what_is_stuck_holds_the_module_of_its_release(struct kunit *test)
 
 	if (!IS_MODULE(CONFIG_DMA_POOL_MGR_KUNIT_TEST))
 		kunit_skip(test, "built in");
+	region = region_enabled(test, f, 0, 0, 4);
 	before = module_refcount(THIS_MODULE);
 	KUNIT_ASSERT_EQ(test, 0, recorder_register(f, r, 0));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_add(region, &sub));

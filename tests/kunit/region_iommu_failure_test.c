@@ -174,15 +174,17 @@ static void a_device_leaves_with_its_driver_and_the_last_ends_the_target(struct 
 
 static void what_runs_out_of_memory_leaves_nothing(struct kunit *test)
 {
-	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	struct mock_device *device = mock_device_new(test, NULL, SZ_2G, SZ_64K);
-	struct mock_device *other = mock_device_new(test, NULL, SZ_2G, SZ_64K);
 	unsigned int n, tries, nr_refused = 0, nr_alone = 0;
+	struct mock_device *device, *other;
+	struct dpmgr_map_region *region;
 	struct fixture *f = test->priv;
 	bool failed;
 
 	if (!slab_fails())
 		kunit_skip(test, "needs failslab with ignore-gfp-wait=N");
+	device = mock_device_new(test, NULL, SZ_2G, SZ_64K);
+	other = mock_device_new(test, NULL, SZ_2G, SZ_64K);
+	region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
 	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
 	/* Checkers allocate too, now and then, so which is the Nth is not always the same. */
 	for (tries = 0, n = 1; !tries || (tries < 10 && (nr_refused < 3 || !nr_alone));
