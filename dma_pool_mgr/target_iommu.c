@@ -9,11 +9,15 @@
  *
  * Devices come by groups: the DMA ownership of a group is claimed, which fails while
  * a driver of one of its devices uses the DMA API; then the domain is attached to the
- * group as a whole. Until ownership is given back, a group that is not attached can
+ * group as a whole. So it is of all of its devices that clients are asked for. Until ownership is given back, a group that is not attached can
  * reach nothing. What an IOMMU can map is known only once a group is attached, so this
  * comes first, and the replay after it.
  *
- * Locking: the map's lock, for everything. Under it come the IOMMU's own.
+ * A target is there while it is in the map's @iommu_targets, and whoever has a device
+ * attached can hold on to it. Others look it up by such a device, under the lock.
+ *
+ * Locking: the map's lock, for everything. Under it come the IOMMU's own, a group's, and
+ * below that the manager's.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -256,15 +260,10 @@ static void free_attached(struct attached *attached)
 }
 
 /* A device that may become one of the target's, and what its group reserves. */
-static struct attached *new_attached(struct dpmgr *mgr, struct device *dev,
-				     const char **rule)
+static struct attached *new_attached(struct device *dev, const char **rule)
 {
 	struct attached *attached;
 	int ret;
-
-	*rule = "it has a client already, whose buffers may be out of its reach then";
-	if (dpmgr_device_has_client(mgr, dev))
-		return ERR_PTR(-EBUSY);
 
 	*rule = "it isn't behind an IOMMU";
 	if (!device_iommu_mapped(dev))
@@ -322,6 +321,27 @@ static const char *claim_rule(int err)
 	}
 }
 
+static int busy_with_client(struct device *dev, void *mgr)
+{
+	return dpmgr_device_has_client(mgr, dev) ? -EBUSY : 0;
+}
+
+/* Its group as a whole, unless it is there already. */
+static int attach_group(struct dpmgr_iommu_target *iommu, struct iommu_group *group,
+			const char **rule)
+{
+	int ret;
+
+	if (has_group(iommu, group))
+		return 0;
+	*rule = "it or another in its group has a client, whose memory may be out of reach then";
+	ret = iommu_group_for_each_dev(group, iommu->mgr, busy_with_client);
+	if (ret)
+		return ret;
+	*rule = "the domain can't be attached to its group";
+	return iommu_attach_group(iommu->domain, group);
+}
+
 /* 0, with the device on the list; or an errno and why. */
 static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
 		  const char **rule)
@@ -332,9 +352,7 @@ static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
 	*rule = claim_rule(ret);
 	if (ret)
 		return ret;
-	*rule = "the domain can't be attached to its group";
-	if (!has_group(iommu, attached->group))
-		ret = iommu_attach_group(iommu->domain, attached->group);
+	ret = attach_group(iommu, attached->group, rule);
 	if (ret) {
 		iommu_device_release_dma_owner(attached->dev);
 		return ret;
@@ -343,16 +361,27 @@ static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
 	return 0;
 }
 
+static int blame_for_client(struct device *dev, void *mgr)
+{
+	if (dpmgr_device_has_client(mgr, dev))
+		dev_err(dev, "dma_pool_mgr: it leaves an IOMMU target before its client\n");
+	return 0;
+}
+
 /* The last of its group takes the group out, which reaches nothing after that. */
 static void detach(struct dpmgr_iommu_target *iommu, struct attached *attached)
 {
-	if (list_is_singular(&iommu->devices)) {
-		list_del_rcu(&iommu->node);
-		leave_domain(iommu);
-	}
 	list_del(&attached->node);
-	if (!iommu->is_leaving && !has_group(iommu, attached->group))
-		iommu_detach_group(iommu->domain, attached->group);
+	if (has_group(iommu, attached->group)) {
+		blame_for_client(attached->dev, iommu->mgr);
+		return;
+	}
+	iommu_group_for_each_dev(attached->group, iommu->mgr, blame_for_client);
+	iommu_detach_group(iommu->domain, attached->group);
+	if (list_empty(&iommu->devices)) {
+		list_del_rcu(&iommu->node);
+		iommu->is_leaving = true;
+	}
 }
 
 static void release(struct attached *attached)
@@ -402,11 +431,12 @@ static int start(struct dpmgr_iommu_target *iommu)
  * The device gets an IOMMU domain in which all active regions are, identity-mapped: all
  * pools, and BARs that other drivers show. A client can then be created for it, whose
  * streams bounce: other memory is not in the domain. The target stays until its last
- * device has left it by dpmgr_iommu_target_detach().
+ * device has left it by dpmgr_iommu_target_detach(). So the pointer is good until @dev
+ * has; others get theirs by dpmgr_iommu_target_attach().
  *
  * Context: may sleep.
  * Return: the target; an ERR_PTR of -ENODEV if the device isn't behind an IOMMU;
- * -EPERM if a device of its group has a driver that uses the DMA API; -EBUSY if it has a
+ * -EPERM if a device of its group has a driver that uses the DMA API; -EBUSY if one has a
  * client already; -ERANGE if RAM of the map is beyond what the IOMMU can map or where it
  * reserves addresses; -EOPNOTSUPP if RAM of the map is not at its physical address, or the
  * IOMMU isn't coherent; -ENOMEM; or what the IOMMU's driver says.
@@ -421,7 +451,7 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 
 	if (IS_ERR(mgr))
 		return ERR_CAST(mgr);
-	attached = new_attached(mgr, dev, &rule);
+	attached = new_attached(dev, &rule);
 	if (IS_ERR(attached)) {
 		refuse(dev, rule, PTR_ERR(attached));
 		return ERR_CAST(attached);
@@ -466,38 +496,69 @@ free_attached:
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_create, DMA_POOL_MGR);
 
-/**
- * dpmgr_iommu_target_attach() - let one more device use a target's domain
- * @target: the target
- * @dev: the device; as for dpmgr_iommu_target_create()
- *
- * Context: may sleep.
- * Return: 0; -EEXIST if it does already; -ERANGE if the target has something where this
- * device's IOMMU reserves addresses; else as dpmgr_iommu_target_create().
- */
-int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target, struct device *dev)
+static struct dpmgr_iommu_target *find_target(const struct dpmgr_map *map,
+					      const struct device *dev)
 {
-	struct attached *attached;
-	const char *rule;
+	struct dpmgr_iommu_target *iommu;
+
+	list_for_each_entry(iommu, &map->iommu_targets, node)
+		if (find_attached(iommu, dev))
+			return iommu;
+	return NULL;
+}
+
+static struct dpmgr_iommu_target *join(struct dpmgr_map *map, const struct device *peer,
+				       struct attached *attached, const char **rule)
+{
+	struct dpmgr_iommu_target *iommu;
 	int ret;
 
-	attached = new_attached(target->mgr, dev, &rule);
-	ret = PTR_ERR_OR_ZERO(attached);
-	if (!ret) {
-		guard(mutex)(&target->map->lock);
-		rule = "it is attached already";
-		ret = find_attached(target, dev) ? -EEXIST : 0;
-		if (!ret) {
-			rule = "the target has something where its IOMMU reserves addresses";
-			ret = check_newcomer(target, attached) ?:
-			      attach(target, attached, &rule);
-		}
-		if (ret)
-			free_attached(attached);
+	guard(mutex)(&map->lock);
+	iommu = find_target(map, peer);
+	*rule = "the peer is in no target";
+	if (!iommu)
+		return ERR_PTR(-ENODEV);
+	*rule = "it is attached already";
+	if (find_attached(iommu, attached->dev))
+		return ERR_PTR(-EEXIST);
+	*rule = "the target has something where its IOMMU reserves addresses";
+	ret = check_newcomer(iommu, attached) ?: attach(iommu, attached, rule);
+	return ret ? ERR_PTR(ret) : iommu;
+}
+
+/**
+ * dpmgr_iommu_target_attach() - let a device use the domain of another
+ * @mgr: the manager, or an ERR_PTR, which is returned
+ * @dev: the device; as for dpmgr_iommu_target_create()
+ * @peer: a device that is attached to a target; only compared, so it may be gone
+ *
+ * If @peer leaves at the same time, @dev is in its target before that, or it is refused.
+ *
+ * Context: may sleep.
+ * Return: the target, which stays until @dev has left it; an ERR_PTR of -ENODEV if @peer
+ * is in none of @mgr's; -EEXIST if @dev is in it already; -ERANGE if the target has
+ * something where @dev's IOMMU reserves addresses; else as dpmgr_iommu_target_create().
+ */
+struct dpmgr_iommu_target *dpmgr_iommu_target_attach(struct dpmgr *mgr, struct device *dev,
+						     const struct device *peer)
+{
+	struct dpmgr_iommu_target *iommu;
+	struct attached *attached;
+	const char *rule;
+
+	if (IS_ERR(mgr))
+		return ERR_CAST(mgr);
+	attached = new_attached(dev, &rule);
+	if (IS_ERR(attached)) {
+		refuse(dev, rule, PTR_ERR(attached));
+		return ERR_CAST(attached);
 	}
-	if (ret)
-		refuse(dev, rule, ret);
-	return ret;
+	iommu = join(mgr->map, peer, attached, &rule);
+	if (IS_ERR(iommu)) {
+		free_attached(attached);
+		refuse(dev, rule, PTR_ERR(iommu));
+	}
+	return iommu;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_attach, DMA_POOL_MGR);
 
@@ -509,13 +570,13 @@ static void end(struct dpmgr_iommu_target *iommu)
 
 /**
  * dpmgr_iommu_target_detach() - a device leaves a target's domain
- * @target: the target, NULL or an ERR_PTR
- * @dev: a device that was attached, or that the target was created for; its DMA has
- *	stopped and its clients are gone
+ * @target: what the attaching or the creating returned for @dev, also NULL or an ERR_PTR
+ * @dev: the device; its DMA has stopped and its clients are gone
  *
  * After this, the device is in its group's default domain again, unless another device
- * of the group is still attached. Under iommu=pt this can reach all memory. With its last
- * device, the target goes.
+ * of the group is still attached. Under iommu=pt this can reach all memory. The group
+ * leaves as a whole: no device of it may have a client then, and the log names those that
+ * have. With its last device, the target goes.
  *
  * Context: may sleep.
  */
@@ -526,8 +587,6 @@ void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target, struct device 
 
 	if (IS_ERR_OR_NULL(target))
 		return;
-	if (dpmgr_device_has_client(target->mgr, dev))
-		dev_err(dev, "dma_pool_mgr: it leaves an IOMMU target before its client\n");
 	scoped_guard(mutex, &target->map->lock) {
 		attached = find_attached(target, dev);
 		if (WARN_ON(!attached))
@@ -555,6 +614,18 @@ static void managed_leaves(struct device *dev, void *res)
 	dpmgr_iommu_target_detach(managed->target, dev);
 }
 
+static struct dpmgr_iommu_target *manage(struct device *dev, struct managed *managed,
+					 struct dpmgr_iommu_target *target)
+{
+	if (IS_ERR(target)) {
+		devres_free(managed);
+		return target;
+	}
+	managed->target = target;
+	devres_add(dev, managed);
+	return target;
+}
+
 /**
  * devm_dpmgr_iommu_target_create() - create a target, and leave it with the device's
  *	driver
@@ -571,25 +642,19 @@ struct dpmgr_iommu_target *devm_dpmgr_iommu_target_create(struct dpmgr *mgr,
 							  struct device *dev)
 {
 	struct managed *managed = devres_alloc(managed_leaves, sizeof(*managed), GFP_KERNEL);
-	struct dpmgr_iommu_target *target;
 
 	if (!managed)
 		return ERR_PTR(-ENOMEM);
-	target = dpmgr_iommu_target_create(mgr, dev);
-	if (IS_ERR(target)) {
-		devres_free(managed);
-		return target;
-	}
-	managed->target = target;
-	devres_add(dev, managed);
-	return target;
+	return manage(dev, managed, dpmgr_iommu_target_create(mgr, dev));
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_iommu_target_create, DMA_POOL_MGR);
 
 /**
- * devm_dpmgr_iommu_target_attach() - attach a device, until its driver goes
- * @target: the target
+ * devm_dpmgr_iommu_target_attach() - attach a device to another's target, until its
+ *	driver goes
+ * @mgr: the manager, or an ERR_PTR, which is returned
  * @dev: the device
+ * @peer: a device that is attached to a target; only compared, so it may be gone
  *
  * dpmgr_iommu_target_attach(), with dpmgr_iommu_target_detach() when @dev's driver is
  * unbound. Don't call the latter as well.
@@ -597,20 +662,14 @@ EXPORT_SYMBOL_NS_GPL(devm_dpmgr_iommu_target_create, DMA_POOL_MGR);
  * Context: may sleep.
  * Return: as dpmgr_iommu_target_attach().
  */
-int devm_dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target, struct device *dev)
+struct dpmgr_iommu_target *devm_dpmgr_iommu_target_attach(struct dpmgr *mgr,
+							  struct device *dev,
+							  const struct device *peer)
 {
 	struct managed *managed = devres_alloc(managed_leaves, sizeof(*managed), GFP_KERNEL);
-	int ret;
 
 	if (!managed)
-		return -ENOMEM;
-	ret = dpmgr_iommu_target_attach(target, dev);
-	if (ret) {
-		devres_free(managed);
-		return ret;
-	}
-	managed->target = target;
-	devres_add(dev, managed);
-	return 0;
+		return ERR_PTR(-ENOMEM);
+	return manage(dev, managed, dpmgr_iommu_target_attach(mgr, dev, peer));
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_iommu_target_attach, DMA_POOL_MGR);

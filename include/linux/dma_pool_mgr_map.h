@@ -57,11 +57,13 @@ struct dpmgr_map_target;
  * -EEXIST           a sub-mapping is there already; a device is attached already
  * -ENOENT           no sub-mapping is there to be removed
  * -EBUSY            something is stuck where a target is to map RAM, or device memory is
- *                   stuck with another access. A device to be attached has a client
+ *                   stuck with another access. A device of the group that is to be
+ *                   attached has a client
  * -EOPNOTSUPP       RAM lacks what a target needs: a CPU address; for an IOMMU, that it
  *                   is at its physical address. Or the IOMMU isn't coherent
  * -ERANGE           beyond what an IOMMU can map, or where it reserves addresses
- * -ENODEV           the device isn't behind an IOMMU
+ * -ENODEV           the device isn't behind an IOMMU; the one that it is to join is in
+ *                   no target
  * -EPERM            its driver, or one in its IOMMU group, uses the DMA API, or the
  *                   group is another target's
  * -ENOTRECOVERABLE  a target can't unmap something, which devices may still reach: its
@@ -233,10 +235,12 @@ struct dpmgr_iommu_target *__must_check
 dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev);
 struct dpmgr_iommu_target *__must_check
 devm_dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev);
-int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
-			      struct device *dev);
-int devm_dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
-				   struct device *dev);
+struct dpmgr_iommu_target *__must_check
+dpmgr_iommu_target_attach(struct dpmgr *mgr, struct device *dev,
+			  const struct device *peer);
+struct dpmgr_iommu_target *__must_check
+devm_dpmgr_iommu_target_attach(struct dpmgr *mgr, struct device *dev,
+			       const struct device *peer);
 void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target,
 			       struct device *dev);
 #else
@@ -252,16 +256,18 @@ devm_dpmgr_iommu_target_create(struct dpmgr *mgr, struct device *dev)
 	return dpmgr_iommu_target_create(mgr, dev);
 }
 
-static inline int dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
-					    struct device *dev)
+static inline struct dpmgr_iommu_target *__must_check
+dpmgr_iommu_target_attach(struct dpmgr *mgr, struct device *dev,
+			  const struct device *peer)
 {
-	return -ENODEV;
+	return dpmgr_iommu_target_create(mgr, dev);
 }
 
-static inline int devm_dpmgr_iommu_target_attach(struct dpmgr_iommu_target *target,
-						 struct device *dev)
+static inline struct dpmgr_iommu_target *__must_check
+devm_dpmgr_iommu_target_attach(struct dpmgr *mgr, struct device *dev,
+			       const struct device *peer)
 {
-	return -ENODEV;
+	return dpmgr_iommu_target_create(mgr, dev);
 }
 
 static inline void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target,

@@ -14,6 +14,7 @@
 #include "stream.h"
 
 #define NO_LIMIT	INT_MAX
+#define LINE_MAX	512
 
 int fixture_maps_left = NO_LIMIT;
 
@@ -263,6 +264,34 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 	KUNIT_EXPECT_EQ(test, atomic64_read(&f->mgr->state_used), 0);
 	KUNIT_EXPECT_EQ(test, nr_out(&f->mgr->handles), 0);
 	KUNIT_EXPECT_EQ(test, nr_out(&f->mgr->tags), 0);
+}
+
+void fixture_log_start(struct kmsg_dump_iter *log)
+{
+	kmsg_dump_rewind(log);
+	while (kmsg_dump_get_line(log, false, NULL, 0, NULL))
+		;
+}
+
+bool fixture_log_has(struct kunit *test, struct kmsg_dump_iter *log,
+		     const char * const *parts)
+{
+	char *line = kunit_kmalloc(test, LINE_MAX, GFP_KERNEL);
+	bool found = false;
+
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	while (!found && kmsg_dump_get_line(log, false, line, LINE_MAX, NULL)) {
+		const char *at = line;
+		unsigned int i;
+
+		for (i = 0; at && parts[i]; i++) {
+			at = strstr(at, parts[i]);
+			at = at ? at + strlen(parts[i]) : NULL;
+		}
+		found = at;
+	}
+	kunit_kfree(test, line);
+	return found;
 }
 
 MODULE_DESCRIPTION("KUnit tests for the DMA pool manager");

@@ -10,6 +10,7 @@
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/dma_pool_mgr.h>
+#include <linux/kmsg_dump.h>
 #include <linux/sizes.h>
 
 #include "client.h"
@@ -75,6 +76,12 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f);
 u64 fixture_used(const struct dpmgr_pool *pool);
 
 bool is_all_zero(const void *bytes, size_t size);
+
+/* The log, from here on. */
+void fixture_log_start(struct kmsg_dump_iter *log);
+/* Whether a line has all of @parts in their order, which a NULL ends. */
+bool fixture_log_has(struct kunit *test, struct kmsg_dump_iter *log,
+		     const char * const *parts);
 
 /* How many more ranges can be mapped before one fails with -ENOMEM. */
 extern int fixture_maps_left;

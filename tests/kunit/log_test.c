@@ -4,48 +4,15 @@
  * of pages that can't be freed, of a region that is too small, of who is not kept.
  */
 #include <linux/compiler.h>
-#include <linux/kmsg_dump.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/string.h>
 
 #include "fixture.h"
 
-#define LINE_MAX	512
-
 /* Messages are held back for five seconds at most: until then, and twice that. */
 #define TRIES		100
 #define TRY_MS		100
-
-/* From here on. */
-static void log_start(struct kmsg_dump_iter *log)
-{
-	kmsg_dump_rewind(log);
-	while (kmsg_dump_get_line(log, false, NULL, 0, NULL))
-		;
-}
-
-/* Whether a line has all of @parts in their order, which a NULL ends. */
-static bool log_has(struct kunit *test, struct kmsg_dump_iter *log,
-		    const char * const *parts)
-{
-	char *line = kunit_kmalloc(test, LINE_MAX, GFP_KERNEL);
-	bool found = false;
-
-	KUNIT_ASSERT_NOT_NULL(test, line);
-	while (!found && kmsg_dump_get_line(log, false, line, LINE_MAX, NULL)) {
-		const char *at = line;
-		unsigned int i;
-
-		for (i = 0; at && parts[i]; i++) {
-			at = strstr(at, parts[i]);
-			at = at ? at + strlen(parts[i]) : NULL;
-		}
-		found = at;
-	}
-	kunit_kfree(test, line);
-	return found;
-}
 
 /* Known by their names: neither is cloned, nor does it jump where it calls. */
 static noinline __noclone int the_one_who_frees(struct dpmgr_buf *buf)
@@ -72,9 +39,9 @@ static void expect_told(struct kunit *test, int (*give_up)(struct dpmgr_buf *buf
 	unsigned int tries;
 
 	for (tries = 0; tries < TRIES; tries++) {
-		log_start(&log);
+		fixture_log_start(&log);
 		KUNIT_EXPECT_EQ(test, -ESTALE, give_up(buf));
-		if (log_has(test, &log, parts))
+		if (fixture_log_has(test, &log, parts))
 			return;
 		msleep(TRY_MS);
 	}
@@ -123,10 +90,10 @@ static void expect_put_refused(struct kunit *test, const struct dpmgr_page_run *
 	snprintf(what, sizeof(what),
 		 "private pool: %u pages at %#llx can't be freed by %p: ",
 		 run->nr_pages, PFN_PHYS(run->base_pfn), run->owner);
-	log_start(&log);
+	fixture_log_start(&log);
 	KUNIT_EXPECT_EQ(test, -EINVAL,
 			dpmgr_pool_put(f->mgr->pools[DPMGR_PRIVATE], run));
-	KUNIT_EXPECT_TRUE_MSG(test, log_has(test, &log, (const char * const []){
+	KUNIT_EXPECT_TRUE_MSG(test, fixture_log_has(test, &log, (const char * const []){
 		what, there, NULL,
 	}), "the log does not say \"%s%s\"", what, there);
 }
@@ -172,10 +139,10 @@ static void a_region_that_is_too_small_says_by_how_much(struct kunit *test)
 	/* In each of two slots. */
 	snprintf(what, sizeof(what), "it must have %llu bytes more",
 		 PAGE_ALIGN(2 * lacks));
-	log_start(&log);
+	fixture_log_start(&log);
 	KUNIT_EXPECT_EQ(test, -ENOSPC,
 			dpmgr_client_set_state(client, bytes, DPMGR_DRIVER_STATE_MAX));
-	KUNIT_EXPECT_TRUE(test, log_has(test, &log, (const char * const []){
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
 		"the state region is too small: ", what, NULL,
 	}));
 	dpmgr_client_destroy(client);
@@ -206,12 +173,12 @@ static void who_is_not_kept_is_named_with_the_reason(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, refusing);
 	off = fixture_client(test, f, "off");
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(off, false));
-	log_start(&log);
+	fixture_log_start(&log);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
-	KUNIT_EXPECT_TRUE(test, log_has(test, &log, (const char * const []){
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
 		"client \"off\" is not kept: its keepalive is off", NULL,
 	}));
-	KUNIT_EXPECT_TRUE(test, log_has(test, &log, (const char * const []){
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
 		"client \"refusing\" is not kept: its driver refused", NULL,
 	}));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));

@@ -31,6 +31,15 @@ static inline int add(struct dpmgr_map_region *region, u64 offset, u64 length)
 struct dpmgr_iommu_target *target_new(struct kunit *test,
 				      const struct mock_device *device);
 
+/* Let a device join another's target; 0 or an errno. */
+int attach_errno(struct kunit *test, struct device *dev, const struct device *peer);
+
+static inline int target_join(struct kunit *test, const struct mock_device *device,
+			      const struct mock_device *peer)
+{
+	return attach_errno(test, device->dev, peer->dev);
+}
+
 /* dpmgr_iommu_target_create() is refused, and all is as before. */
 void expect_refused(struct kunit *test, const struct mock_device *device, int err);
 

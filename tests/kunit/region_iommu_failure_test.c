@@ -158,8 +158,10 @@ static void a_device_leaves_with_its_driver_and_the_last_ends_the_target(struct 
 	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
 	target = devm_dpmgr_iommu_target_create(f->mgr, first->dev);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-	KUNIT_EXPECT_EQ(test, 0, devm_dpmgr_iommu_target_attach(target, second->dev));
-	KUNIT_EXPECT_EQ(test, -EEXIST, devm_dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_PTR_EQ(test, target,
+			    devm_dpmgr_iommu_target_attach(f->mgr, second->dev, first->dev));
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EEXIST),
+			    devm_dpmgr_iommu_target_attach(f->mgr, second->dev, first->dev));
 	devres_release_group(first->dev, first_driver);
 	KUNIT_EXPECT_EQ(test, mock_reach(first, SZ_1G), SIZE_MAX);
 	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(second, SZ_1G));
@@ -195,7 +197,7 @@ static void what_runs_out_of_memory_leaves_nothing(struct kunit *test)
 		fail_nth(n);
 		target = dpmgr_iommu_target_create(f->mgr, device->dev);
 		if (!IS_ERR(target))
-			ret = dpmgr_iommu_target_attach(target, other->dev);
+			ret = target_join(test, other, device);
 		failed = has_failed();
 		tries += !failed;
 		if (IS_ERR(target)) {

@@ -58,6 +58,13 @@ struct dpmgr_iommu_target *target_new(struct kunit *test,
 	return target;
 }
 
+int attach_errno(struct kunit *test, struct device *dev, const struct device *peer)
+{
+	struct fixture *f = test->priv;
+
+	return PTR_ERR_OR_ZERO(dpmgr_iommu_target_attach(f->mgr, dev, peer));
+}
+
 void expect_refused(struct kunit *test, const struct mock_device *device, int err)
 {
 	struct fixture *f = test->priv;

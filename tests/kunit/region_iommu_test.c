@@ -232,11 +232,11 @@ static void a_device_whose_window_is_in_use_cannot_join(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
 	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M + SZ_64K - SZ_4K, SZ_8K));
-	KUNIT_EXPECT_EQ(test, -ERANGE, dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, -ERANGE, target_join(test, second, first));
 	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SIZE_MAX);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_2M, SZ_2M));
 	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M + SZ_64K, SZ_4K));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, second, first));
 	KUNIT_EXPECT_EQ(test, mock_reach(second, SZ_1G), SZ_4K);
 	/* From now on it is reserved, and only while the device is there. */
 	KUNIT_EXPECT_EQ(test, -ERANGE, add(region, SZ_2M, SZ_4K));
@@ -259,7 +259,7 @@ static void device_memory_in_a_window_is_done_without(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(first, SZ_1G));
 	KUNIT_EXPECT_EQ(test, 0, mock_reach(first, SZ_1G + SZ_2M));
 	/* What it hasn't got is in nobody's way. */
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, second->dev));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, second, first));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(bar, 0, SZ_4M));
 	KUNIT_EXPECT_EQ(test, 0, mock_mapped(first));
 	dpmgr_iommu_target_detach(target, second->dev);
@@ -300,12 +300,12 @@ static void devices_come_and_go_by_groups(struct kunit *test)
 	target = target_new(test, one);
 	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(same, SZ_1G));
 	KUNIT_EXPECT_EQ(test, mock_reach(other, SZ_1G), SIZE_MAX);
-	KUNIT_EXPECT_EQ(test, -EEXIST, dpmgr_iommu_target_attach(target, one->dev));
+	KUNIT_EXPECT_EQ(test, -EEXIST, target_join(test, one, one));
 	/* Its group is taken. */
 	KUNIT_EXPECT_EQ(test, -EPERM,
 			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(f->mgr, same->dev)));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, same->dev));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, other->dev));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, same, one));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, other, one));
 	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(other, SZ_1G));
 	KUNIT_EXPECT_PTR_EQ(test, one->domain, other->domain);
 
@@ -319,7 +319,7 @@ static void devices_come_and_go_by_groups(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(other, SZ_1G));
 	/* And it is free for another target. */
 	dpmgr_iommu_target_detach(target_new(test, same), same->dev);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, one->dev));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, one, other));
 	/* Whoever made it, it stays until the last has left. */
 	dpmgr_iommu_target_detach(target, other->dev);
 	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(same, SZ_1G));
@@ -328,6 +328,44 @@ static void devices_come_and_go_by_groups(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
 	KUNIT_EXPECT_EQ(test, mock_reach(same, SZ_1G), SIZE_MAX);
 	KUNIT_EXPECT_EQ(test, mock_reach(other, SZ_1G), SIZE_MAX);
+	dpmgr_map_region_destroy(region);
+}
+
+/* Whoever is in a target has a handle of its own, and lets others in. */
+static void a_target_is_joined_while_the_peer_is_in_it(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *first = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *second = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *third = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+	struct dpmgr *stranger;
+
+	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4K));
+	KUNIT_EXPECT_EQ(test, -ENODEV, target_join(test, second, first));
+	KUNIT_EXPECT_EQ(test, -ENODEV, target_join(test, second, second));
+	target = target_new(test, first);
+	stranger = dpmgr_create(&f->config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stranger);
+	KUNIT_EXPECT_EQ(test, -ENODEV,
+			PTR_ERR_OR_ZERO(dpmgr_iommu_target_attach(stranger, second->dev,
+								  first->dev)));
+	dpmgr_destroy(stranger);
+	KUNIT_EXPECT_PTR_EQ(test, target,
+			    dpmgr_iommu_target_attach(f->mgr, second->dev, first->dev));
+	dpmgr_iommu_target_detach(target, first->dev);
+	/* The target is there, but the peer is not in it. */
+	KUNIT_EXPECT_EQ(test, -ENODEV, target_join(test, third, first));
+	KUNIT_EXPECT_EQ(test, mock_reach(third, SZ_1G), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, third, second));
+	dpmgr_iommu_target_detach(target, second->dev);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_reach(third, SZ_1G));
+	dpmgr_iommu_target_detach(target, third->dev);
+	KUNIT_EXPECT_EQ(test, -ENODEV, target_join(test, second, third));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENXIO),
+			    dpmgr_iommu_target_attach(ERR_PTR(-ENXIO), second->dev, first->dev));
 	dpmgr_map_region_destroy(region);
 }
 
@@ -356,10 +394,10 @@ static void a_group_with_a_driver_that_uses_the_dma_api_is_refused(struct kunit 
 	KUNIT_ASSERT_PTR_EQ(test, same->dev->driver, &user.driver);
 	expect_refused(test, device, -EPERM);
 	target = target_new(test, other);
-	KUNIT_EXPECT_EQ(test, -EPERM, dpmgr_iommu_target_attach(target, device->dev));
+	KUNIT_EXPECT_EQ(test, -EPERM, target_join(test, device, other));
 	KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
 	platform_driver_unregister(&user);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, device->dev));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, other));
 	dpmgr_iommu_target_detach(target, other->dev);
 	dpmgr_iommu_target_detach(target, device->dev);
 }
@@ -371,9 +409,9 @@ static void a_device_without_an_iommu_that_will_do_is_refused(struct kunit *test
 	struct dpmgr_iommu_target *target = target_new(test, other);
 	struct fixture *f = test->priv;
 
-	KUNIT_EXPECT_EQ(test, -ENODEV, dpmgr_iommu_target_attach(target, f->dev));
+	KUNIT_EXPECT_EQ(test, -ENODEV, attach_errno(test, f->dev, other->dev));
 	mock_iommu.is_coherent = false;
-	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, dpmgr_iommu_target_attach(target, device->dev));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, target_join(test, device, other));
 	dpmgr_iommu_target_detach(target, other->dev);
 
 	expect_refused(test, device, -EOPNOTSUPP);
@@ -406,11 +444,11 @@ static void what_cannot_be_attached_is_where_it_was(struct kunit *test)
 	target = target_new(test, other);
 	for (n = 0; n < 2; n++) {
 		mock_iommu.attachments = n;
-		KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_iommu_target_attach(target, device->dev));
+		KUNIT_EXPECT_EQ(test, -EBUSY, target_join(test, device, other));
 		KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
 		KUNIT_EXPECT_EQ(test, mock_reach(same, 0), SIZE_MAX);
 	}
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, device->dev));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, other));
 	dpmgr_iommu_target_detach(target, other->dev);
 	dpmgr_iommu_target_detach(target, device->dev);
 }
@@ -480,11 +518,79 @@ static void a_device_with_a_client_cannot_come_or_go_unnoticed(struct kunit *tes
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
 	expect_refused(test, device, -EBUSY);
 	target = target_new(test, other);
-	KUNIT_EXPECT_EQ(test, -EBUSY, dpmgr_iommu_target_attach(target, device->dev));
+	KUNIT_EXPECT_EQ(test, -EBUSY, target_join(test, device, other));
 	dpmgr_client_destroy(client);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_iommu_target_attach(target, device->dev));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, other));
 	dpmgr_iommu_target_detach(target, device->dev);
 	dpmgr_iommu_target_detach(target, other->dev);
+}
+
+/* The domain is the group's: whatever its devices have comes and goes with it. */
+static void a_client_of_any_device_keeps_its_group_where_it_is(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *same = mock_device_new(test, device, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+
+	params.persistent = false;
+	client = dpmgr_client_create(f->mgr, same->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	expect_refused(test, device, -EBUSY);
+	target = target_new(test, other);
+	KUNIT_EXPECT_EQ(test, -EBUSY, target_join(test, device, other));
+	KUNIT_EXPECT_EQ(test, mock_reach(same, 0), SIZE_MAX);
+	dpmgr_client_destroy(client);
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, other));
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_iommu_target_detach(target, other->dev);
+}
+
+static bool is_blamed(struct kunit *test, struct kmsg_dump_iter *log,
+		      const struct mock_device *device)
+{
+	const char * const parts[] = {
+		dev_name(device->dev), "leaves an IOMMU target before its client", NULL
+	};
+
+	return fixture_log_has(test, log, parts);
+}
+
+static void whoever_has_a_client_when_its_group_leaves_is_named(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *same = mock_device_new(test, device, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	struct kmsg_dump_iter log;
+
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_SHARED] = 1;
+	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
+	f->config.state = &f->state;
+	fixture_load(test, f);
+	target = target_new(test, device);
+	/* It is in the domain, though nobody has attached it. */
+	client = dpmgr_client_create(f->mgr, same->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	/* Nor does its client hinder it: the group is there already. */
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, same, device));
+	fixture_log_start(&log);
+	dpmgr_iommu_target_detach(target, device->dev);
+	KUNIT_EXPECT_FALSE(test, is_blamed(test, &log, same));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, same));
+	fixture_log_start(&log);
+	dpmgr_iommu_target_detach(target, same->dev);
+	KUNIT_EXPECT_TRUE(test, is_blamed(test, &log, same));
+	fixture_log_start(&log);
+	dpmgr_iommu_target_detach(target, device->dev);
+	KUNIT_EXPECT_TRUE(test, is_blamed(test, &log, same));
+	dpmgr_client_destroy(client);
 }
 
 static u64 address_of(const struct dpmgr_stream *stream)
@@ -571,8 +677,10 @@ static void pools_with_a_vtom_bias_need_an_aperture_that_has_it(struct kunit *te
 struct comer {
 	struct dpmgr *mgr;
 	struct device *dev;
+	struct device *peer;
 	struct dpmgr_map_region *region;
 	struct completion done;
+	unsigned int nr_joined;
 	const char *broken;
 };
 
@@ -601,6 +709,32 @@ static int come_and_go(void *data)
 	return 0;
 }
 
+/* A driver that joins whoever is there. */
+static int join_and_leave(void *data)
+{
+	struct comer *comer = data;
+	unsigned int i;
+
+	for (i = 0; i < NR_ROUNDS; i++) {
+		struct dpmgr_iommu_target *target;
+
+		target = dpmgr_iommu_target_attach(comer->mgr, comer->dev, comer->peer);
+		if (PTR_ERR_OR_ZERO(target) == -ENODEV)
+			continue;
+		if (IS_ERR(target)) {
+			comer->broken = "a target could not be joined";
+			break;
+		}
+		comer->nr_joined++;
+		if (dpmgr_reach_rule(comer->mgr, comer->dev))
+			comer->broken = "its target is not known";
+		cond_resched();
+		dpmgr_iommu_target_detach(target, comer->dev);
+	}
+	complete(&comer->done);
+	return 0;
+}
+
 static int add_and_remove(void *data)
 {
 	struct comer *comer = data;
@@ -620,24 +754,27 @@ static int add_and_remove(void *data)
 static void targets_come_and_go_while_the_map_changes(struct kunit *test)
 {
 	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	static int (* const what[])(void *) = {
+		come_and_go, come_and_go, join_and_leave, add_and_remove,
+	};
 	struct fixture *f = test->priv;
 	struct comer *comers;
 	unsigned int i;
 
-	comers = kunit_kcalloc(test, 3, sizeof(*comers), GFP_KERNEL);
+	comers = kunit_kcalloc(test, ARRAY_SIZE(what), sizeof(*comers), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, comers);
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < ARRAY_SIZE(what); i++) {
 		comers[i].mgr = f->mgr;
-		comers[i].dev = i < 2 ? mock_device_new(test, NULL, 0, 0)->dev :
-					comers[0].dev;
+		comers[i].dev = what[i] == add_and_remove ? comers[0].dev :
+				mock_device_new(test, NULL, 0, 0)->dev;
+		comers[i].peer = comers[0].dev;
 		comers[i].region = region;
 		init_completion(&comers[i].done);
 	}
-	for (i = 0; i < 3; i++)
-		KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(i < 2 ? come_and_go :
-								     add_and_remove,
-							    &comers[i], "targets/%u", i)));
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < ARRAY_SIZE(what); i++)
+		KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(what[i], &comers[i],
+							    "targets/%u", i)));
+	for (i = 0; i < ARRAY_SIZE(what); i++) {
 		wait_for_completion(&comers[i].done);
 		KUNIT_EXPECT_NULL(test, comers[i].broken);
 	}
@@ -655,11 +792,14 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(device_memory_in_a_window_is_done_without),
 	KUNIT_CASE(a_device_reaches_nothing_but_the_map_until_its_domain_is_gone),
 	KUNIT_CASE(devices_come_and_go_by_groups),
+	KUNIT_CASE(a_target_is_joined_while_the_peer_is_in_it),
 	KUNIT_CASE(a_group_with_a_driver_that_uses_the_dma_api_is_refused),
 	KUNIT_CASE(a_device_without_an_iommu_that_will_do_is_refused),
 	KUNIT_CASE(what_cannot_be_attached_is_where_it_was),
 	KUNIT_CASE(a_device_in_a_target_gets_a_client_of_the_pools),
 	KUNIT_CASE(a_device_with_a_client_cannot_come_or_go_unnoticed),
+	KUNIT_CASE(a_client_of_any_device_keeps_its_group_where_it_is),
+	KUNIT_CASE(whoever_has_a_client_when_its_group_leaves_is_named),
 	KUNIT_CASE(streams_of_a_device_in_a_target_bounce),
 	KUNIT_CASE(pools_with_a_vtom_bias_need_an_aperture_that_has_it),
 	KUNIT_CASE_SLOW(targets_come_and_go_while_the_map_changes),

@@ -96,8 +96,9 @@ MODULE_PARM_DESC(mask_bits, "Address bits that the driver says the device has (d
 /* Where x86 has its message-signalled interrupts. */
 #define MSI_WINDOW	0xfee00000
 
-/* With share: the first device's, which is the last to leave. */
-static struct dpmgr_iommu_target *shared_target;
+/* With share: the last that has joined; the others join it. */
+static DEFINE_MUTEX(peer_lock);
+static const struct device *peer;
 
 struct edu {
 	void __iomem *regs;
@@ -420,9 +421,27 @@ static void destroy_region(void *region)
 	dpmgr_map_region_destroy(region);
 }
 
-static void forget_target(void *unused)
+static void forget_peer(void *dev)
 {
-	shared_target = NULL;
+	guard(mutex)(&peer_lock);
+	if (peer == dev)
+		peer = NULL;
+}
+
+/* 0; 1 if it was another's target; or an errno. */
+static int enter_target(struct device *dev, struct dpmgr *mgr)
+{
+	struct dpmgr_iommu_target *iommu;
+	const struct device *other;
+
+	guard(mutex)(&peer_lock);
+	other = share ? peer : NULL;
+	iommu = other ? devm_dpmgr_iommu_target_attach(mgr, dev, other) :
+			devm_dpmgr_iommu_target_create(mgr, dev);
+	if (IS_ERR(iommu))
+		return PTR_ERR(iommu);
+	peer = dev;
+	return devm_add_action_or_reset(dev, forget_peer, dev) ?: !!other;
 }
 
 static int make_super(struct device *dev, struct edu *edu, struct dpmgr *mgr)
@@ -446,23 +465,14 @@ static int make_super(struct device *dev, struct edu *edu, struct dpmgr *mgr)
 
 static int attach_target(struct device *dev, struct edu *edu, struct dpmgr *mgr)
 {
-	struct dpmgr_iommu_target *iommu;
 	phys_addr_t extra;
 	int ret;
 
 	if (!target)
 		return 0;
-	if (shared_target)
-		return devm_dpmgr_iommu_target_attach(shared_target, dev);
-	iommu = devm_dpmgr_iommu_target_create(mgr, dev);
-	if (IS_ERR(iommu))
-		return PTR_ERR(iommu);
-	if (share) {
-		shared_target = iommu;
-		ret = devm_add_action_or_reset(dev, forget_target, NULL);
-		if (ret)
-			return ret;
-	}
+	ret = enter_target(dev, mgr);
+	if (ret)
+		return min(ret, 0);
 	edu->extra = (void *)devm_get_free_pages(dev, GFP_KERNEL, 0);
 	if (!edu->extra)
 		return -ENOMEM;
