@@ -47,6 +47,7 @@ struct dpmgr_map_skip {
  * @target: which
  * @sub: of what
  * @extent: as it was mapped
+ * @is_torn: some of it is unmapped
  */
 struct dpmgr_map_stuck {
 	struct rb_node node;
@@ -55,6 +56,7 @@ struct dpmgr_map_stuck {
 	struct dpmgr_map_target *target;
 	struct dpmgr_map_sub *sub;
 	struct dpmgr_map_extent extent;
+	bool is_torn;
 };
 
 static u64 extent_last(const struct dpmgr_map_extent *extent)
@@ -108,13 +110,15 @@ static bool drop_skip(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub
 	return true;
 }
 
-static void add_stuck(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
+static void add_stuck(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub,
+		      bool is_torn)
 {
 	struct dpmgr_map_stuck *stuck = kzalloc(sizeof(*stuck), GFP_KERNEL | __GFP_NOFAIL);
 
 	stuck->target = target;
 	stuck->sub = sub;
 	stuck->extent = sub->extent;
+	stuck->is_torn = is_torn;
 	stuck_insert(stuck, &target->stuck);
 	list_add(&stuck->of_sub, &sub->stuck);
 	target->nr_stuck++;
@@ -184,6 +188,18 @@ static int op_unmap(struct dpmgr_map_target *target,
 	return 0;
 }
 
+/* 0, and @stuck is no more; or an errno. */
+static int retry(struct dpmgr_map_stuck *stuck)
+{
+	int ret = op_unmap(stuck->target, &stuck->extent);
+
+	if (!ret)
+		drop_stuck(stuck);
+	else if (ret == -EUCLEAN)
+		stuck->is_torn = true;
+	return ret;
+}
+
 static bool is_same(const struct dpmgr_map_extent *a, const struct dpmgr_map_extent *b)
 {
 	return a->iova == b->iova && a->length == b->length && a->phys == b->phys &&
@@ -191,8 +207,8 @@ static bool is_same(const struct dpmgr_map_extent *a, const struct dpmgr_map_ext
 }
 
 /*
- * Try again to unmap what is stuck where @sub is to be. 0; 1 if it was @sub itself, and
- * as it is to be; or -EBUSY.
+ * Try again to unmap what is stuck where @sub is to be. 0; 1 if it was @sub itself, as it
+ * is to be and all of it; or -EBUSY.
  */
 static int make_room(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 {
@@ -200,13 +216,13 @@ static int make_room(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 
 	while ((stuck = stuck_iter_first(&target->stuck, sub->extent.iova,
 					 extent_last(&sub->extent)))) {
-		if (stuck->sub == sub && is_same(&stuck->extent, &sub->extent)) {
+		if (stuck->sub == sub && !stuck->is_torn &&
+		    is_same(&stuck->extent, &sub->extent)) {
 			drop_stuck(stuck);
 			return 1;
 		}
-		if (op_unmap(target, &stuck->extent))
+		if (retry(stuck))
 			return -EBUSY;
-		drop_stuck(stuck);
 	}
 	return 0;
 }
@@ -252,9 +268,14 @@ static int map_at(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 /* 0, or -ENOTRECOVERABLE if it is stuck. */
 static int unmap_at(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 {
-	if (drop_skip(target, sub) || !op_unmap(target, &sub->extent))
+	int ret;
+
+	if (drop_skip(target, sub))
 		return 0;
-	add_stuck(target, sub);
+	ret = op_unmap(target, &sub->extent);
+	if (!ret)
+		return 0;
+	add_stuck(target, sub, ret == -EUCLEAN);
 	return -ENOTRECOVERABLE;
 }
 
@@ -311,10 +332,8 @@ void dpmgr_targets_unstick(struct dpmgr_map_sub *sub)
 	list_for_each_entry_safe(stuck, next, &sub->stuck, of_sub) {
 		struct dpmgr_map_target *target = stuck->target;
 
-		if (op_unmap(target, &stuck->extent))
-			continue;
-		drop_stuck(stuck);
-		drop_if_lost(target);
+		if (!retry(stuck))
+			drop_if_lost(target);
 	}
 }
 
@@ -447,8 +466,7 @@ static int leave(struct dpmgr_map_target *target)
 	dpmgr_map_retry_stalled(map);
 	for (stuck = stuck_iter_first(&target->stuck, 0, U64_MAX); stuck; stuck = next) {
 		next = stuck_iter_next(stuck, 0, U64_MAX);
-		if (!op_unmap(target, &stuck->extent))
-			drop_stuck(stuck);
+		retry(stuck);
 	}
 	if (!target->nr_stuck)
 		return 0;

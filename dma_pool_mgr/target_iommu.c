@@ -159,22 +159,25 @@ static bool is_mapped(struct dpmgr_iommu_target *iommu, u64 iova)
 
 /*
  * A page that isn't mapped ends an iommu_unmap() too soon. There should be none: but
- * what comes after it must go, and be flushed, all the same.
+ * what comes after it must go, and be flushed, all the same. 0; -EUCLEAN if that can't be
+ * and some of @extent isn't mapped, or -EIO if all of it is.
  */
 static int unmap_rest(struct dpmgr_iommu_target *iommu,
 		      const struct dpmgr_map_extent *extent, u64 done)
 {
+	bool is_torn = done;
 	u64 step;
 
 	for (; done < extent->length; done += step) {
 		step = PAGE_SIZE;
 		cond_resched();
-		if (!is_mapped(iommu, extent->iova + done))
-			continue;
-		step = iommu_unmap(iommu->domain, extent->iova + done,
-				   extent->length - done);
-		if (!step)
-			return -EIO;
+		if (is_mapped(iommu, extent->iova + done)) {
+			step = iommu_unmap(iommu->domain, extent->iova + done,
+					   extent->length - done);
+			if (!step)
+				return is_torn ? -EUCLEAN : -EIO;
+		}
+		is_torn = true;
 	}
 	iommu_flush_iotlb_all(iommu->domain);
 	pr_err_ratelimited("an IOMMU domain had holes, or more than it was given, in %#llx-%#llx\n",

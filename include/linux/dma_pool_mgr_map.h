@@ -117,7 +117,9 @@ struct dpmgr_map_extent {
  * @map: devices can use @extent from now on. 0, or a negative errno with nothing
  *	changed
  * @unmap: no device can use @extent any more once this returns; it is as it was
- *	given to @map. 0, or a negative errno with nothing changed
+ *	given to @map. 0; -EUCLEAN if it can't unmap the rest of what it has begun to;
+ *	or another negative errno with nothing changed. After an error it is told again,
+ *	of the whole extent
  *
  * Both are called in process context, holding the map's mutex: they may sleep, and
  * must not call anything of the map's.

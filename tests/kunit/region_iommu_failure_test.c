@@ -5,6 +5,8 @@
 #include "fault.h"
 #include "region_iommu.h"
 
+#define RW	DPMGR_MAP_WRITABLE
+
 /* Mapped in three runs of pages: 4 KiB, 2 MiB twice, 4 KiB twice. */
 #define RUNS_OFFSET	(SZ_2M - SZ_4K)
 #define RUNS_LENGTH	(SZ_4K + SZ_4M + SZ_8K)
@@ -82,6 +84,38 @@ static void an_unmap_that_fails_keeps_the_backing_until_it_succeeds(struct kunit
 	dpmgr_iommu_target_detach(target, device->dev);
 	dpmgr_map_region_destroy(zero);
 	dpmgr_map_region_destroy(region);
+}
+
+/* Here: part of it does. What the map says is mapped, is. */
+static void what_is_unmapped_in_part_is_mapped_again_as_a_whole(struct kunit *test)
+{
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	int n;
+
+	KUNIT_EXPECT_EQ(test, 0, add(region, RUNS_OFFSET, RUNS_LENGTH));
+	/* Of five pages the first ones go; or others have taken the first before that. */
+	for (n = 0; n < 5 + 4; n++) {
+		if (n >= 5)
+			mock_punch(device, SZ_1G + RUNS_OFFSET);
+		mock_iommu.unmaps = n % 5;
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(region));
+		/* All of it is there still, or what is left must go first, and can't. */
+		KUNIT_EXPECT_EQ(test, n ? -EBUSY : 0, dpmgr_map_region_enable(region, RW));
+		KUNIT_EXPECT_EQ(test, dpmgr_map_region_is_active(region), !n);
+		KUNIT_EXPECT_EQ(test, mock_mapped(device) == RUNS_LENGTH, !n);
+		mock_iommu.unmaps = MOCK_NEVER;
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(region, RW));
+		KUNIT_EXPECT_TRUE(test, dpmgr_map_region_is_active(region));
+		KUNIT_EXPECT_EQ(test, RUNS_LENGTH, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+		KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_punched);
+	}
+	mock_iommu.unmaps = MOCK_NEVER;
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(region));
+	KUNIT_EXPECT_EQ(test, 0, mock_mapped(device));
+	dpmgr_iommu_target_detach(target, device->dev);
 }
 
 static void what_others_have_unmapped_does_not_keep_the_rest(struct kunit *test)
@@ -224,6 +258,7 @@ static void what_runs_out_of_memory_leaves_nothing(struct kunit *test)
 static struct kunit_case cases[] = {
 	KUNIT_CASE(a_map_that_fails_midway_leaves_nothing),
 	KUNIT_CASE(an_unmap_that_fails_keeps_the_backing_until_it_succeeds),
+	KUNIT_CASE(what_is_unmapped_in_part_is_mapped_again_as_a_whole),
 	KUNIT_CASE(what_others_have_unmapped_does_not_keep_the_rest),
 	KUNIT_CASE(a_target_goes_whatever_cannot_be_unmapped),
 	KUNIT_CASE(a_device_leaves_with_its_driver_and_the_last_ends_the_target),
