@@ -221,6 +221,7 @@ struct dpmgr_map_target *dpmgr_target_register(struct dpmgr_map *map,
 int dpmgr_targets_map(struct dpmgr_map *map, struct dpmgr_map_sub *sub);
 int dpmgr_targets_unmap(struct dpmgr_map *map, struct dpmgr_map_sub *sub);
 void dpmgr_targets_unstick(struct dpmgr_map_sub *sub);
+void dpmgr_targets_retry_lost(struct dpmgr_map *map);
 bool dpmgr_target_has(const struct dpmgr_map_target *target,
 		      const struct dpmgr_map_sub *sub);
 

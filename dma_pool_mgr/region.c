@@ -200,6 +200,7 @@ static int disappear(struct dpmgr_map_region *region)
 	struct dpmgr_map_region *other;
 	int ret;
 
+	dpmgr_targets_retry_lost(region->map);
 	unstick(region);
 	if (!region->enabled)
 		return region->nr_stuck ? -ENOTRECOVERABLE : 0;
@@ -571,6 +572,7 @@ static int remove(struct dpmgr_map_region *region, u64 start, u64 last)
 	struct dpmgr_map_sub *sub;
 	int ret = 0;
 
+	dpmgr_targets_retry_lost(region->map);
 	sub = subs_iter_first(&region->subs, start, last);
 	if (!sub)
 		return -ENOENT;

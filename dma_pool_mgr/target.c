@@ -122,9 +122,7 @@ static void add_stuck(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub
 	stuck_insert(stuck, &target->stuck);
 	list_add(&stuck->of_sub, &sub->stuck);
 	target->nr_stuck++;
-	/* An addition that is undone was never in its region. */
-	if (sub->region)
-		sub->region->nr_stuck++;
+	sub->region->nr_stuck++;
 }
 
 static void drop_stuck(struct dpmgr_map_stuck *stuck)
@@ -337,6 +335,32 @@ void dpmgr_targets_unstick(struct dpmgr_map_sub *sub)
 	}
 }
 
+static void retry_all(struct dpmgr_map_target *target)
+{
+	struct dpmgr_map_stuck *stuck, *next;
+
+	for (stuck = stuck_iter_first(&target->stuck, 0, U64_MAX); stuck; stuck = next) {
+		next = stuck_iter_next(stuck, 0, U64_MAX);
+		retry(stuck);
+		cond_resched();
+	}
+}
+
+/*
+ * Those that are told no more may be able to unmap by now what they have: also what is in
+ * no region any more, or in one that is never disabled.
+ */
+void dpmgr_targets_retry_lost(struct dpmgr_map *map)
+{
+	struct dpmgr_map_target *target, *next;
+
+	lockdep_assert_held(&map->lock);
+	list_for_each_entry_safe(target, next, &map->lost, node) {
+		retry_all(target);
+		drop_if_lost(target);
+	}
+}
+
 /* ---- joining and leaving --------------------------------------------------- */
 
 static int check_target(const struct dpmgr_map_target_params *params, const char **rule)
@@ -440,7 +464,7 @@ struct dpmgr_map_target *dpmgr_target_register(struct dpmgr_map *map,
  * log says; -ENAMETOOLONG; -ENOMEM; -EOPNOTSUPP for RAM without what it needs; or what
  * it said itself about RAM that it can't map. After an error it has nothing mapped,
  * unless it is -ENOTRECOVERABLE: it could not unmap something either. It is told to
- * unmap that again when the region is disabled or the sub-mapping removed; until it
+ * unmap that again whenever something is disabled, removed or unregistered; until it
  * has, @params->owner stays, and so must @params->context.
  */
 struct dpmgr_map_target *
@@ -455,7 +479,6 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_map_target_register, DMA_POOL_MGR);
 
 static int leave(struct dpmgr_map_target *target)
 {
-	struct dpmgr_map_stuck *stuck, *next;
 	struct dpmgr_map *map = target->map;
 
 	guard(mutex)(&map->lock);
@@ -464,10 +487,8 @@ static int leave(struct dpmgr_map_target *target)
 		withdraw(target, dpmgr_map_last_active(map));
 	target->is_told = false;
 	dpmgr_map_retry_stalled(map);
-	for (stuck = stuck_iter_first(&target->stuck, 0, U64_MAX); stuck; stuck = next) {
-		next = stuck_iter_next(stuck, 0, U64_MAX);
-		retry(stuck);
-	}
+	retry_all(target);
+	dpmgr_targets_retry_lost(map);
 	if (!target->nr_stuck)
 		return 0;
 	list_add_tail(&target->node, &map->lost);

@@ -51,6 +51,7 @@ int region_init(struct kunit *test);
 struct recorder *recorder_new(struct kunit *test, struct faults *faults);
 /* What dpmgr_map_target_register() returns, 0 or an errno. */
 int recorder_register(struct fixture *f, struct recorder *recorder, u32 needs);
+/* What dpmgr_map_target_unregister() returns; -EUCLEAN if it was told something wrong. */
 int recorder_unregister(struct recorder *recorder);
 /* They have been told this, in this order, since the last time. */
 void faults_expect_journal(struct kunit *test, struct faults *faults,

@@ -517,11 +517,11 @@ static void a_region_is_not_disabled_while_a_target_has_some_of_it(struct kunit 
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(bar, RW));
 	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, region_remove(bar, 1, 1));
 	faults.unmaps = NEVER;
+	/* Also what is in no region any more. */
 	KUNIT_EXPECT_EQ(test, 0, region_remove(bar, 0, 1));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(bar));
-	KUNIT_EXPECT_EQ(test, 1, r->nr_held);
-	KUNIT_EXPECT_EQ(test, 0, recorder_unregister(r));
 	KUNIT_EXPECT_EQ(test, 0, r->nr_held);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(bar));
+	KUNIT_EXPECT_EQ(test, 0, recorder_unregister(r));
 	dpmgr_map_region_destroy(bar);
 }
 
@@ -530,22 +530,40 @@ static void a_target_that_could_not_be_registered_goes_with_what_it_kept(struct 
 {
 	struct fixture *f = test->priv;
 	struct dpmgr_map_region *region = region_enabled(test, f, 0, 0, 4);
-	struct faults faults = { 2, 0, true };
+	struct dpmgr_map_region *other = region_enabled(test, f, 0, 4, 4);
+	struct recorder *passer_by = recorder_new(test, NULL);
+	struct faults faults = { };
 	struct recorder *r = recorder_new(test, &faults);
+	enum { REMOVE, DISABLE, UNREGISTER, ALL } how;
 
 	KUNIT_EXPECT_EQ(test, 0, region_add(region, 0, 1));
-	KUNIT_EXPECT_EQ(test, 0, region_add(region, 1, 1));
 	KUNIT_EXPECT_EQ(test, 0, region_add(region, 2, 1));
-	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, recorder_register(f, r, 0));
-	KUNIT_EXPECT_EQ(test, 2, r->nr_held);
-	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(region));
-	faults.unmaps = NEVER;
-	KUNIT_EXPECT_EQ(test, 0, region_remove(region, 0, 1));
-	KUNIT_EXPECT_EQ(test, 1, r->nr_held);
-	KUNIT_EXPECT_FALSE(test, list_empty(&f->mgr->map->lost));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(region));
-	KUNIT_EXPECT_EQ(test, 0, r->nr_held);
-	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->lost));
+	for (how = 0; how < ALL; how++) {
+		KUNIT_EXPECT_EQ(test, 0, region_add(region, 1, 1));
+		faults = (struct faults){ 2, 0, true };
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, recorder_register(f, r, 0));
+		KUNIT_EXPECT_EQ(test, 2, r->nr_held);
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, region_remove(region, 1, 1));
+		KUNIT_EXPECT_EQ(test, 2, r->nr_held);
+		KUNIT_EXPECT_FALSE(test, list_empty(&f->mgr->map->lost));
+		KUNIT_EXPECT_EQ(test, 0, region_add(other, 0, 1));
+		KUNIT_EXPECT_EQ(test, 0, recorder_register(f, passer_by, 0));
+		faults.unmaps = NEVER;
+		/* Whatever is done next, and though nobody has one of the two any more. */
+		if (how == REMOVE)
+			KUNIT_EXPECT_EQ(test, 0, region_remove(other, 0, 1));
+		else if (how == DISABLE)
+			KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(other));
+		else
+			KUNIT_EXPECT_EQ(test, 0, recorder_unregister(passer_by));
+		KUNIT_EXPECT_EQ(test, 0, r->nr_held);
+		KUNIT_EXPECT_NULL(test, r->broken);
+		KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->lost));
+		KUNIT_EXPECT_EQ(test, 0, recorder_unregister(passer_by));
+		dpmgr_map_remove(other, 0, SZ_16K);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(other, RW));
+	}
+	dpmgr_map_region_destroy(other);
 	dpmgr_map_region_destroy(region);
 }
 

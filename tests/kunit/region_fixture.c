@@ -131,9 +131,10 @@ int recorder_unregister(struct recorder *recorder)
 {
 	int ret = dpmgr_map_target_unregister(recorder->target);
 
-	if (!ret)
-		recorder->target = NULL;
-	return ret;
+	if (ret)
+		return ret;
+	recorder->target = NULL;
+	return recorder->broken || recorder->nr_held ? -EUCLEAN : 0;
 }
 
 static bool holds(const struct recorder *recorder, const struct dpmgr_map_extent *extent)
