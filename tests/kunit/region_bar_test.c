@@ -3,7 +3,6 @@
  * A PCI device's memory as a region, of a device that is none.
  */
 #include <linux/ioport.h>
-#include <linux/kmsg_dump.h>
 #include <linux/pci.h>
 #include <linux/string.h>
 
@@ -11,8 +10,6 @@
 #include "region.h"
 
 #define RW	DPMGR_MAP_WRITABLE
-
-#define LINE_MAX	512
 
 struct pci {
 	struct pci_dev pdev;
@@ -65,7 +62,6 @@ static void a_bar_is_a_region_of_device_memory_that_its_driver_enables(struct ku
 	KUNIT_EXPECT_NULL(test, r->held[0].vaddr);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(region));
 	KUNIT_EXPECT_EQ(test, 0, r->nr_held);
-	/* One BAR, one region. */
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(region, RW));
 	devres_release_group(&pci->pdev.dev, driver);
 	KUNIT_EXPECT_EQ(test, 0, r->nr_held);
@@ -75,16 +71,42 @@ static void a_bar_is_a_region_of_device_memory_that_its_driver_enables(struct ku
 	KUNIT_EXPECT_TRUE(test, pci->is_released);
 }
 
-/* Whether the log has said so since @log was rewound. */
 static bool is_said(struct kunit *test, struct kmsg_dump_iter *log, const char *text)
 {
-	char *line = kunit_kmalloc(test, LINE_MAX, GFP_KERNEL);
-	bool found = false;
+	return fixture_log_has(test, log, (const char * const []){ text, NULL });
+}
 
-	KUNIT_ASSERT_NOT_NULL(test, line);
-	while (kmsg_dump_get_line(log, false, line, LINE_MAX, NULL))
-		found |= !!strstr(line, text);
-	return found;
+/* Hidden, it would come back when what hides it leaves. */
+static void a_bar_that_its_driver_leaves_enabled_is_told_of(struct kunit *test)
+{
+	enum { DISABLED, ACTIVE, HIDDEN, ALL } how;
+	struct dpmgr_map_region *region, *hiding;
+	struct fixture *f = test->priv;
+	struct kmsg_dump_iter log;
+	struct pci *pci;
+	void *driver;
+
+	hiding = region_new(f, 1, 3ULL * SZ_1G >> PAGE_SHIFT, SZ_64K >> PAGE_SHIFT,
+			    DPMGR_MAP_DEVICE);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, hiding);
+	for (how = 0; how < ALL; how++) {
+		pci = pci_new(test, &driver);
+		region = devm_dpmgr_map_bar(f->mgr, &pci->pdev, 2);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, region);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(region, RW));
+		if (how == DISABLED)
+			KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(region));
+		if (how == HIDDEN)
+			KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(hiding, RW));
+		KUNIT_EXPECT_EQ(test, dpmgr_map_region_is_active(region), how == ACTIVE);
+		fixture_log_start(&log);
+		devres_release_group(&pci->pdev.dev, driver);
+		KUNIT_EXPECT_EQ(test, is_said(test, &log, "the driver has left a BAR mapped"),
+				how != DISABLED);
+		put_device(&pci->pdev.dev);
+		KUNIT_EXPECT_TRUE(test, pci->is_released);
+	}
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(hiding));
 }
 
 static void what_is_no_bar_of_whole_pages_is_refused(struct kunit *test)
@@ -108,8 +130,7 @@ static void what_is_no_bar_of_whole_pages_is_refused(struct kunit *test)
 	void *driver;
 	int i;
 
-	kmsg_dump_rewind(&log);
-	is_said(test, &log, "");
+	fixture_log_start(&log);
 	pci = pci_new(test, &driver);
 	memcpy(pci->pdev.resource, bars, sizeof(bars));
 	/* The ROM, which is no BAR. */
@@ -196,6 +217,7 @@ static void a_bar_that_cannot_be_a_region_leaves_nothing(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(a_bar_is_a_region_of_device_memory_that_its_driver_enables),
+	KUNIT_CASE(a_bar_that_its_driver_leaves_enabled_is_told_of),
 	KUNIT_CASE(what_is_no_bar_of_whole_pages_is_refused),
 	KUNIT_CASE(what_others_can_still_reach_keeps_the_device),
 	KUNIT_CASE(a_bar_that_cannot_be_a_region_leaves_nothing),

@@ -476,6 +476,7 @@ static void a_device_in_a_target_gets_a_client_of_the_pools(struct kunit *test)
 	struct dpmgr_map_region *hiding;
 	struct fixture *f = test->priv;
 	struct dpmgr *stranger;
+	unsigned int i;
 
 	stranger = dpmgr_create(&f->config);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stranger);
@@ -488,13 +489,20 @@ static void a_device_in_a_target_gets_a_client_of_the_pools(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mock_mapped(device), SHARED_SIZE + PRIVATE_SIZE);
 	KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, true));
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, client_errno(test, device->dev, false));
-	/* What hides the pool leaves the device without its buffers. */
-	hiding = region_new(f, 1, f->private[0].start >> PAGE_SHIFT,
-			    PRIVATE_SIZE >> PAGE_SHIFT, DPMGR_MAP_RAM);
-	KUNIT_ASSERT_EQ(test, 0, dpmgr_map_region_enable(hiding, RW));
-	KUNIT_EXPECT_EQ(test, -EBUSY, client_errno(test, device->dev, true));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(hiding));
-	KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, true));
+	/* What hides a range of the pool leaves the device without its buffers. */
+	for (i = 0; i < ARRAY_SIZE(f->private); i++) {
+		hiding = region_new(f, 1, f->private[i].start >> PAGE_SHIFT,
+				    f->private[i].size >> PAGE_SHIFT, DPMGR_MAP_RAM);
+		KUNIT_ASSERT_EQ(test, 0, dpmgr_map_region_enable(hiding, RW));
+		KUNIT_EXPECT_EQ(test, -EBUSY, client_errno(test, device->dev, true));
+		/* Unless it is the same, and can be written. */
+		KUNIT_EXPECT_EQ(test, 0, add(hiding, 0, f->private[i].size));
+		KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, true));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(hiding, RO));
+		KUNIT_EXPECT_EQ(test, -EBUSY, client_errno(test, device->dev, true));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(hiding));
+		KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, true));
+	}
 	/* Another manager's target is none of ours. */
 	theirs = dpmgr_iommu_target_create(stranger, other->dev);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, theirs);
