@@ -4,7 +4,9 @@
  * what their drivers hand over.
  */
 #include <linux/completion.h>
+#include <linux/dma_pool_mgr_map.h>
 #include <linux/kthread.h>
+#include <linux/module.h>
 #include <linux/platform_device.h>
 #include <linux/reboot.h>
 
@@ -539,7 +541,50 @@ static void what_was_handed_over_by_who_refused_is_gone(struct kunit *test)
 	dpmgr_client_destroy(client);
 }
 
+static struct dpmgr_map_region *bar;
+
+static int freeze_and_disable(struct dpmgr_client *client)
+{
+	return dpmgr_map_region_disable(bar);
+}
+
+static void thaw_and_enable(struct dpmgr_client *client)
+{
+	dpmgr_map_region_enable(bar, DPMGR_MAP_WRITABLE);
+}
+
+/* So the map's lock comes below a client's, which the lock checker is told here. */
+static void a_driver_may_change_the_map_in_its_callbacks(struct kunit *test)
+{
+	const struct dpmgr_map_region_params region = {
+		.size = sizeof(region),
+		.name = "bar",
+		.start = SZ_1T,
+		.length = SZ_64K,
+		.memory = DPMGR_MAP_DEVICE,
+	};
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+
+	params.owner = THIS_MODULE;
+	params.freeze = freeze_and_disable;
+	params.thaw = thaw_and_enable;
+	client = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	bar = dpmgr_map_region_create(f->mgr, &region);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bar);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(bar, DPMGR_MAP_WRITABLE));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_FALSE(test, dpmgr_map_region_is_active(bar));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_TRUE(test, dpmgr_map_region_is_active(bar));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(bar));
+	dpmgr_client_destroy(client);
+}
+
 static struct kunit_case cases[] = {
+	KUNIT_CASE(a_driver_may_change_the_map_in_its_callbacks),
 	KUNIT_CASE(an_absent_client_may_be_the_one_that_stops_all),
 	KUNIT_CASE(a_keepalive_that_is_switched_on_again_counts),
 	KUNIT_CASE(a_frozen_client_needs_no_device_lock_at_a_kexec),
