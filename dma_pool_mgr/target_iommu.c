@@ -9,9 +9,9 @@
  *
  * Devices come by groups: the DMA ownership of a group is claimed, which fails while
  * a driver of one of its devices uses the DMA API; then the domain is attached to the
- * group as a whole. So it is of all of its devices that clients are asked for. Until ownership is given back, a group that is not attached can
- * reach nothing. What an IOMMU can map is known only once a group is attached, so this
- * comes first, and the replay after it.
+ * group as a whole, if none of its devices has a client. Until ownership is given back, a
+ * group that is not attached can reach nothing. What an IOMMU can map is known only once a
+ * group is attached, so this comes first, and the replay after it.
  *
  * A target is there while it is in the map's @iommu_targets, and whoever has a device
  * attached can hold on to it. Others look it up by such a device, under the lock.
