@@ -627,8 +627,10 @@ int dpmgr_region_destroy(struct dpmgr_map_region *region)
 	int ret = 0;
 
 	disappear(region);
-	while ((sub = dpmgr_last_sub(region)))
+	while ((sub = dpmgr_last_sub(region))) {
 		ret = take_out(region, sub) ?: ret;
+		cond_resched();
+	}
 	dpmgr_overlay_unregister(region);
 	kfree(region);
 	return ret;

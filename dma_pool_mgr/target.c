@@ -433,9 +433,10 @@ struct dpmgr_map_target *dpmgr_target_register(struct dpmgr_map *map,
 	target->stuck = RB_ROOT_CACHED;
 
 	ret = replay(target);
-	if (ret && !target->nr_stuck) {
+	if (ret)
 		pr_err("target \"%s\" is not registered (%pe)\n", target->name,
 		       ERR_PTR(ret));
+	if (ret && !target->nr_stuck) {
 		kfree(target);
 		return ERR_PTR(ret);
 	}

@@ -535,13 +535,18 @@ static void a_target_that_could_not_be_registered_goes_with_what_it_kept(struct 
 	struct faults faults = { };
 	struct recorder *r = recorder_new(test, &faults);
 	enum { REMOVE, DISABLE, UNREGISTER, ALL } how;
+	struct kmsg_dump_iter log;
 
 	KUNIT_EXPECT_EQ(test, 0, region_add(region, 0, 1));
 	KUNIT_EXPECT_EQ(test, 0, region_add(region, 2, 1));
 	for (how = 0; how < ALL; how++) {
 		KUNIT_EXPECT_EQ(test, 0, region_add(region, 1, 1));
 		faults = (struct faults){ 2, 0, true };
+		fixture_log_start(&log);
 		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, recorder_register(f, r, 0));
+		KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
+			"is not registered", NULL,
+		}));
 		KUNIT_EXPECT_EQ(test, 2, r->nr_held);
 		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, region_remove(region, 1, 1));
 		KUNIT_EXPECT_EQ(test, 2, r->nr_held);
