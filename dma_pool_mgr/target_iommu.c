@@ -329,33 +329,26 @@ static int busy_with_client(struct device *dev, void *mgr)
 	return dpmgr_device_has_client(mgr, dev) ? -EBUSY : 0;
 }
 
-/* Its group as a whole, unless it is there already. */
-static int attach_group(struct dpmgr_iommu_target *iommu, struct iommu_group *group,
-			const char **rule)
-{
-	int ret;
-
-	if (has_group(iommu, group))
-		return 0;
-	*rule = "it or another in its group has a client, whose memory may be out of reach then";
-	ret = iommu_group_for_each_dev(group, iommu->mgr, busy_with_client);
-	if (ret)
-		return ret;
-	*rule = "the domain can't be attached to its group";
-	return iommu_attach_group(iommu->domain, group);
-}
-
 /* 0, with the device on the list; or an errno and why. */
 static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
 		  const char **rule)
 {
-	int ret;
+	const bool is_there = has_group(iommu, attached->group);
+	int ret = 0;
 
+	/* Before the claim, which cuts the group off from all memory. */
+	*rule = "it or another in its group has a client, whose memory may be out of reach then";
+	if (!is_there)
+		ret = iommu_group_for_each_dev(attached->group, iommu->mgr, busy_with_client);
+	if (ret)
+		return ret;
 	ret = iommu_device_claim_dma_owner(attached->dev, iommu);
 	*rule = claim_rule(ret);
 	if (ret)
 		return ret;
-	ret = attach_group(iommu, attached->group, rule);
+	*rule = "the domain can't be attached to its group";
+	if (!is_there)
+		ret = iommu_attach_group(iommu->domain, attached->group);
 	if (ret) {
 		iommu_device_release_dma_owner(attached->dev);
 		return ret;

@@ -2,7 +2,7 @@
 /*
  * Clients of devices that are attached to an IOMMU target: which they may have, and when.
  */
-#include <linux/mm.h>
+#include <linux/string.h>
 
 #include "region_iommu.h"
 
@@ -101,9 +101,14 @@ static void a_client_of_any_device_keeps_its_group_where_it_is(struct kunit *tes
 	params.persistent = false;
 	client = dpmgr_client_create(f->mgr, same->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	memset(mock_iommu.events, 0, sizeof(mock_iommu.events));
 	expect_refused(test, device, -EBUSY);
+	mock_expect_events(test, "+-");
 	target = target_new(test, other);
+	mock_expect_events(test, "+BP");
+	/* The client's device was not cut off for a moment either. */
 	KUNIT_EXPECT_EQ(test, -EBUSY, target_join(test, device, other));
+	mock_expect_events(test, "");
 	KUNIT_EXPECT_EQ(test, mock_reach(same, 0), SIZE_MAX);
 	dpmgr_client_destroy(client);
 	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, other));
