@@ -134,10 +134,11 @@ void dpmgr_bounce_scrub(struct dpmgr *mgr, const struct dpmgr_buf *buf,
 	this_cpu_add(mgr->streams.homes->scrubbed, len);
 }
 
-/* Its client holds it no more. Context: any but NMI. */
+/* Its client uses it no more; a long one it has until that is scrubbed. Context: any. */
 void dpmgr_bounce_uncharge(const struct dpmgr_buf *buf)
 {
-	dpmgr_quota_uncharge(buf->charged, buf->nr_pages - buf->slack);
+	if (buf->nr_pages <= DPMGR_BOUNCE_PAGES)
+		dpmgr_quota_uncharge(buf->charged, buf->nr_pages - buf->slack);
 }
 
 /*
@@ -172,7 +173,7 @@ void dpmgr_streams_drain(struct dpmgr *mgr)
 		this_cpu_add(mgr->streams.homes->scrubbed, PFN_PHYS(buf->nr_pages));
 		if (WARN_ON_ONCE(dpmgr_pool_put(mgr->pools[DPMGR_SHARED], &run)))
 			continue;
-		dpmgr_bounce_uncharge(buf);
+		dpmgr_quota_uncharge(buf->charged, buf->nr_pages);
 		dpmgr_handle_forget(mgr, buf, false);
 	}
 }

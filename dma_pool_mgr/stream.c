@@ -135,7 +135,7 @@ static noinline void release(struct dpmgr_stream *stream)
 		undo(stream);
 	else
 		buf = NULL;
-	if (buf && buf->nr_pages <= DPMGR_BOUNCE_PAGES)
+	if (buf)
 		dpmgr_bounce_uncharge(buf);
 	leave(mgr, stream, buf);
 }

@@ -284,6 +284,9 @@ static void it_stops_the_others_if_it_is_to_be_all_or_nothing(struct kunit *test
 #define NR_MAPPERS	2
 #define NR_FREEZES	300
 
+/* A worker scrubs so many. */
+#define LATE_PAGES	(DPMGR_BOUNCE_PAGES + 8)
+
 struct mapper {
 	struct dpmgr_client *client;
 	atomic_t *nr_held;
@@ -380,6 +383,55 @@ static void whoever_freezes_meets_whoever_maps(struct kunit *test)
 	stream_unload(test, client);
 }
 
+/* It has seen that the client isn't frozen, and waits for pages that are being scrubbed. */
+static int late_mapper_thread(void *data)
+{
+	struct mapper *m = data;
+	struct dpmgr_stream *stream;
+
+	stream = dpmgr_stream_map(m->client, m->bytes, LATE_PAGES * PAGE_SIZE, DMA_TO_DEVICE,
+				  GFP_KERNEL | __GFP_NOWARN);
+	if (stream == ERR_PTR(-EBUSY))
+		m->nr_refused++;
+	if (!IS_ERR(stream))
+		dpmgr_stream_free(stream);
+	kthread_complete_and_exit(&m->done, 0);
+}
+
+static void who_is_late_is_charged_nothing(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("late");
+	const struct stream_platform *platform = test->param_value;
+	struct dpmgr_client *other = stream_load(test, platform);
+	struct fixture *f = test->priv;
+	struct dpmgr_stream *stream;
+	struct mapper m = {};
+	struct task_struct *task;
+
+	params.quota = LATE_PAGES;
+	m.client = stream_create(test, platform, &params);
+	m.bytes = PTR_ALIGN(stream_memory(test, (LATE_PAGES + 1) * PAGE_SIZE), PAGE_SIZE);
+	init_completion(&m.done);
+	stream = stream_map(test, m.client, m.bytes, LATE_PAGES * PAGE_SIZE, DMA_TO_DEVICE);
+	mutex_lock(&f->mgr->drain_lock);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	task = kthread_run(late_mapper_thread, &m, "dpmgr-late");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, task);
+	while (!IS_ERR(task) && READ_ONCE(task->__state) != TASK_UNINTERRUPTIBLE)
+		usleep_range(100, 200);
+	WRITE_ONCE(m.client->frozen, true);
+	mutex_unlock(&f->mgr->drain_lock);
+	if (!IS_ERR(task))
+		wait_for_completion(&m.done);
+	KUNIT_EXPECT_EQ(test, m.nr_refused, 1);
+	dpmgr_drain(f->mgr);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&m.client->room), LATE_PAGES);
+	scoped_guard(mutex, &f->mgr->lock)
+		dpmgr_client_set_frozen(m.client, false);
+	dpmgr_client_destroy(m.client);
+	stream_unload(test, other);
+}
+
 static void whoever_freezes_meets_whoever_maps_directly(struct kunit *test)
 {
 	whoever_freezes_meets_whoever_maps(test);
@@ -397,6 +449,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(it_stops_the_others_if_it_is_to_be_all_or_nothing),
 	BOUNCING(whoever_freezes_meets_whoever_maps),
 	KUNIT_CASE(whoever_freezes_meets_whoever_maps_directly),
+	BOUNCING(who_is_late_is_charged_nothing),
 	{}
 };
 
