@@ -25,7 +25,8 @@
  *
  * Locking: a home's lock protects its list; its slots are claimed and left by cmpxchg. A
  * stream is its caller's, who must not free or split it while another uses it; of two who
- * free it, one is told. What debugfs looks at changes under the home's lock only.
+ * free it, one is told. What debugfs looks at changes under the home's lock or while nobody
+ * looks at the slot; but a split makes a stream shorter as it is.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -310,6 +311,22 @@ static int share(struct dpmgr_stream *stream, gfp_t gfp)
 	return 0;
 }
 
+/*
+ * A part of a stream is complete: others may see it. False, and they don't, if the client
+ * is frozen by now.
+ */
+static bool publish(struct dpmgr_stream *rest)
+{
+	/* Who finds it live finds all the rest. */
+	smp_store_release(&rest->state, DPMGR_STREAM_LIVE);
+	/* Pairs with dpmgr_streams_count(). */
+	smp_mb();
+	if (likely(!READ_ONCE(rest->client->frozen)))
+		return true;
+	WRITE_ONCE(rest->state, DPMGR_STREAM_NONE);
+	return false;
+}
+
 /**
  * dpmgr_stream_split() - make two streams of one
  * @stream: the stream; keeps what is before @offset
@@ -322,7 +339,7 @@ static int share(struct dpmgr_stream *stream, gfp_t gfp)
  * Context: as dpmgr_stream_map().
  * Return: the stream that begins at @offset; an ERR_PTR of -ESTALE for a stream that
  * was freed, -EINVAL for an @offset that is 0, not within the stream or not where a
- * page begins, -ENOMEM: then @stream is as it was.
+ * page begins, -EBUSY for a frozen client, -ENOMEM: then @stream is as it was.
  */
 struct dpmgr_stream *dpmgr_stream_split(struct dpmgr_stream *stream, size_t offset,
 					gfp_t gfp)
@@ -365,9 +382,13 @@ struct dpmgr_stream *dpmgr_stream_split(struct dpmgr_stream *stream, size_t offs
 	rest->choice = stream->choice;
 	rest->owns_pages = stream->owns_pages;
 	refcount_inc(&stream->mapping->refs);
+	if (unlikely(!publish(rest))) {
+		/* It is not the last. */
+		refcount_dec(&stream->mapping->refs);
+		leave(mgr, rest, NULL);
+		return ERR_PTR(-EBUSY);
+	}
 	WRITE_ONCE(stream->size, offset);
-	/* Who finds it live finds all the rest. */
-	smp_store_release(&rest->state, DPMGR_STREAM_LIVE);
 	return rest;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_stream_split, DMA_POOL_MGR);

@@ -225,6 +225,46 @@ static void all_direct_streams_are_counted_and_no_others(struct kunit *test)
 	all_streams_are_counted_and_no_others(test);
 }
 
+/* Its parts would be on other CPUs, where they were looked for already. */
+static void a_frozen_clients_stream_is_not_split(struct kunit *test)
+{
+	const struct stream_platform *platform = test->param_value ?: &stream_direct;
+	struct dpmgr_client *client = stream_load(test, platform);
+	struct fixture *f = test->priv;
+	u8 *bytes = PTR_ALIGN(stream_memory(test, 4 * PAGE_SIZE), PAGE_SIZE);
+	struct dpmgr_stream *stream, *rest;
+	unsigned int i;
+
+	stream = stream_map(test, client, bytes, 3 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+	/* Without a mapping object that it shares, and with one. */
+	for (i = 0; i < 2; i++) {
+		const size_t size = dpmgr_stream_size(stream);
+
+		scoped_guard(mutex, &f->mgr->lock)
+			dpmgr_client_set_frozen(client, true);
+		KUNIT_EXPECT_EQ(test, -EBUSY, PTR_ERR(dpmgr_stream_split(stream, PAGE_SIZE,
+									 GFP_KERNEL)));
+		KUNIT_EXPECT_EQ(test, dpmgr_streams_count(client), 1 + i);
+		KUNIT_EXPECT_EQ(test, dpmgr_stream_size(stream), size);
+		stream_expect_moves(test, stream, size);
+		scoped_guard(mutex, &f->mgr->lock)
+			dpmgr_client_set_frozen(client, false);
+		if (i)
+			break;
+		rest = dpmgr_stream_split(stream, 2 * PAGE_SIZE, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rest);
+	}
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(rest));
+	KUNIT_EXPECT_EQ(test, dpmgr_streams_count(client), 0);
+	stream_unload(test, client);
+}
+
+static void a_frozen_clients_direct_stream_is_not_split(struct kunit *test)
+{
+	a_frozen_clients_stream_is_not_split(test);
+}
+
 static void at_a_kexec_what_it_has_is_orphaned(struct kunit *test)
 {
 	const struct stream_platform *platform = test->param_value ?: &stream_direct;
@@ -444,6 +484,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_client_with_a_direct_stream_is_thawed_and_refused),
 	BOUNCING(all_streams_are_counted_and_no_others),
 	KUNIT_CASE(all_direct_streams_are_counted_and_no_others),
+	BOUNCING(a_frozen_clients_stream_is_not_split),
+	KUNIT_CASE(a_frozen_clients_direct_stream_is_not_split),
 	BOUNCING(at_a_kexec_what_it_has_is_orphaned),
 	KUNIT_CASE(at_a_kexec_it_is_so_for_direct_streams),
 	KUNIT_CASE(it_stops_the_others_if_it_is_to_be_all_or_nothing),
