@@ -5,10 +5,10 @@
  * A bounce has a handle, as a buffer has, but no client: whoever walks the pool's
  * runs passes over it. Short ones are kept in stock by each CPU, so that a mapped stream
  * costs little more than the copy; they are scrubbed by who gives them up, as far as the
- * stream went, and as a whole when they come to another client or back to the pool: a
- * device may have written beside its stream. Longer ones are left to the manager's worker,
- * as a whole. All stocks together have at most a sixteenth of the pool, and
- * are flushed before an allocation fails.
+ * stream went. A device may have written beside it, in what is left of its first page and
+ * of its last: these pages are scrubbed before another client has them, or the pool. Longer
+ * ones are left to the manager's worker, as a whole. All stocks together have at most a
+ * sixteenth of the pool, and are flushed before an allocation fails.
  *
  * What a stream needs, and no more, is charged to its client's quota while it has it: that
  * a stock's is longer, or that there is a stock, is nobody's charge.
@@ -17,6 +17,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bitops.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
@@ -83,35 +84,57 @@ bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,
 	return true;
 }
 
-/* To the pool, whose pages are clean: the device may have written beside its stream. */
+/**
+ * dpmgr_bounce_clean() - leave nothing in a short bounce that was written beside streams
+ * @mgr: the manager
+ * @buf: the bounce; the bytes of its last stream are scrubbed already
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_bounce_clean(struct dpmgr *mgr, struct dpmgr_buf *buf)
+{
+	const unsigned long pages = buf->beside;
+	unsigned int i;
+
+	for_each_set_bit(i, &pages, DPMGR_BOUNCE_PAGES)
+		clear_page(buf->vaddr + PFN_PHYS(i));
+	this_cpu_add(mgr->streams.homes->scrubbed, PFN_PHYS(hweight32(buf->beside)));
+	buf->beside = 0;
+}
+
+/* Of a short one, to the pool, whose pages are clean. Context: any but NMI. */
 static void put_back(struct dpmgr *mgr, struct dpmgr_buf *buf)
 {
+	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
 	const struct dpmgr_page_run run = {
 		.base_pfn = buf->base_pfn,
 		.nr_pages = buf->nr_pages,
 		.owner = buf,
 	};
 
-	if (!WARN_ON_ONCE(dpmgr_pool_put(mgr->pools[DPMGR_SHARED], &run)))
+	if (buf->beside)
+		dpmgr_bounce_clean(mgr, buf);
+	if (!WARN_ON_ONCE(dpmgr_pages_put(&pool->pages, &run)))
 		dpmgr_handle_forget(mgr, buf, false);
 }
 
 /**
- * dpmgr_bounce_clean() - leave nothing in a bounce from stock that was another's
- * @buf: the bounce
- * @client: who gets it
+ * dpmgr_bounces_disown() - a client is gone: no bounce in stock is taken for its own
+ * @home: whose stock
+ * @client: the client; another may be at its address soon
  *
- * Its last stream's bytes are scrubbed already. What that client's own device has
- * written beside them is not.
- *
- * Context: any but NMI.
+ * Context: any but NMI, holding @home's lock.
  */
-void dpmgr_bounce_clean(struct dpmgr_buf *buf, const struct dpmgr_client *client)
+void dpmgr_bounces_disown(struct dpmgr_stream_home *home, const struct dpmgr_client *client)
 {
-	if (likely(buf->charged == client))
-		return;
-	memset(buf->vaddr, 0, PFN_PHYS(buf->nr_pages));
-	this_cpu_add(client->mgr->streams.homes->scrubbed, PFN_PHYS(buf->nr_pages));
+	struct dpmgr_buf *buf;
+	unsigned int i;
+
+	lockdep_assert_held(&home->lock);
+	for (i = 0; i < DPMGR_BOUNCE_ORDERS; i++)
+		hlist_for_each_entry(buf, &home->bounces[i], node)
+			if (buf->charged == client)
+				buf->charged = NULL;
 }
 
 /**
@@ -183,7 +206,7 @@ void dpmgr_streams_drain(struct dpmgr *mgr)
  * @mgr: the manager
  * @cpu: the CPU
  *
- * It has at most STOCK_PAGES_MAX pages, which are scrubbed.
+ * It has at most STOCK_PAGES_MAX pages; some of them may have to be scrubbed.
  *
  * Context: any but NMI.
  * Return: whether there was anything.
@@ -328,6 +351,7 @@ struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client, u32 nr_pag
 		buf->base_pfn = run.base_pfn;
 		buf->nr_pages = run.nr_pages;
 		buf->slack = 0;
+		buf->beside = 0;
 		buf->vaddr = dpmgr_pool_vaddr(pool, run.base_pfn);
 		return buf;
 	}

@@ -56,10 +56,12 @@ enum dpmgr_buf_state {
  * @link: on its tag's @pending or the client's @kept (its @buf_lock), or in a
  *	stock
  * @refs: the handle's, while it is not given up, and one for each user mapping
+ * @beside: of a short bounce: pages in which @charged's device may have written beside a
+ *	stream, a bit each
  * @draining: after the last of them: on the manager's @draining or @held
  * @client: whose it is
  * @tag: for whom it is
- * @charged: of a bounce: whose quota it is charged to, or was
+ * @charged: of a bounce: whose quota it is charged to, or was; NULL once that is gone
  * @vaddr: where the CPU finds it, while live
  * @given_up_by: once it isn't: by which code
  * @base_pfn: first page, if it comes from a pool
@@ -76,7 +78,10 @@ struct dpmgr_buf {
 		struct list_head link;
 	};
 	union {
-		atomic_t refs;
+		struct {
+			atomic_t refs;
+			u32 beside;
+		};
 		struct llist_node draining;
 	};
 	struct dpmgr_client *client;

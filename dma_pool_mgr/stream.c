@@ -244,11 +244,12 @@ void dpmgr_streams_give_up(struct dpmgr_client *client)
 		}
 		hlist_for_each_entry_safe(stream, next, &leaving, node)
 			release(stream);
+		scoped_guard(raw_spinlock_irqsave, &home->lock)
+			dpmgr_bounces_disown(home, client);
 	}
-	/* What is charged to the client is put back while it is there, and what was before. */
+	/* What is charged to the client is put back while it is there. */
 	scoped_guard(mutex, &client->mgr->drain_lock)
 		dpmgr_streams_drain(client->mgr);
-	dpmgr_streams_flush(client->mgr);
 }
 
 static bool slot_is_of(struct dpmgr_stream **slot, const struct dpmgr_client *client)

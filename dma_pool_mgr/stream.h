@@ -30,7 +30,7 @@
  * @idle: struct dpmgr_stream in stock, each begins with a pointer to the next
  * @nr_idle: how many
  * @nr_pages: of the bounces in stock
- * @bounces: those, by the order of their length; scrubbed for whose they last were
+ * @bounces: those, by the order of their length; zero, but for their pages @beside
  * @slots: plain streams that were mapped here: set from NULL and to NULL by cmpxchg.
  *	Who looks at a stream there holds it by DPMGR_STREAM_LOOKED_AT meanwhile, with
  *	interrupts off
@@ -112,7 +112,8 @@ bool dpmgr_streams_flush(struct dpmgr *mgr);
 bool dpmgr_streams_flush_cpu(struct dpmgr *mgr, int cpu);
 struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client, u32 nr_pages,
 				   u64 end_pfn, gfp_t gfp, const char **rule);
-void dpmgr_bounce_clean(struct dpmgr_buf *buf, const struct dpmgr_client *client);
+void dpmgr_bounce_clean(struct dpmgr *mgr, struct dpmgr_buf *buf);
+void dpmgr_bounces_disown(struct dpmgr_stream_home *home, const struct dpmgr_client *client);
 struct dpmgr_buf *dpmgr_bounce_take(struct dpmgr_stream_home *home,
 				    u32 nr_pages, u64 end_pfn);
 bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,

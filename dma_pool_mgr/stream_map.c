@@ -84,6 +84,31 @@ static bool charge(const struct dpmgr_stream_source *source, u32 nr_pages)
 }
 
 /*
+ * Whether a bounce that was another stream's must be zero: for another client it must; and
+ * for its own if that is promised zeros.
+ */
+static bool must_be_clean(const struct dpmgr_stream_source *source, const struct dpmgr_buf *buf)
+{
+	if (buf->charged != source->client || (!source->vaddr && source->gfp & __GFP_ZERO))
+		return true;
+	return source->direction == DMA_FROM_DEVICE && is_hardware_isolated(source->client->mgr);
+}
+
+/* The pages, a bit each, of which a stream from the device is to have a part only. */
+static u32 pages_beside(const struct dpmgr_stream_source *source, size_t offset, u32 nr_pages)
+{
+	u32 pages = 0;
+
+	if (source->direction == DMA_TO_DEVICE || nr_pages > DPMGR_BOUNCE_PAGES)
+		return 0;
+	if (offset)
+		pages = BIT(0);
+	if (offset_in_page(offset + source->size))
+		pages |= BIT(nr_pages - 1);
+	return pages;
+}
+
+/*
  * Map onto pool pages: a bounce, at the same offset in a page as the memory; or, if
  * there is no memory, pages that are the stream's. The stream or an ERR_PTR.
  */
@@ -116,10 +141,8 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 		return ERR_PTR(-ENOMEM);
 	}
 	if (likely(buf)) {
-		dpmgr_bounce_clean(buf, source->client);
-		/* The zeros that are asked for are a promise to its own client, too. */
-		if (unlikely(!source->vaddr && source->gfp & __GFP_ZERO))
-			memset(buf->vaddr, 0, source->size);
+		if (unlikely(buf->beside) && must_be_clean(source, buf))
+			dpmgr_bounce_clean(mgr, buf);
 	} else {
 		buf = dpmgr_bounce_get(source->client, nr_pages, end_pfn, source->gfp,
 				       &source->rule);
@@ -131,6 +154,7 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 	}
 	buf->charged = source->client;
 	buf->slack = buf->nr_pages - nr_pages;
+	buf->beside |= pages_beside(source, offset, nr_pages);
 	stream->bounce_buf = buf;
 	stream->dma_addr = (PFN_PHYS(buf->base_pfn) | pool->bias) + offset;
 	stream->bounce = buf->vaddr + offset;

@@ -285,6 +285,12 @@ def judge_bounce(table, machine, rows, void):
                        digits=0)
             table.say("stream", f"{what}, all instructions, beside swiotlb",
                       f"{at.ratio('stream', 'swiotlb'):.2f}x")
+            if size > 4096:
+                continue
+            table.most("stream", f"{what}, two clients in turn, bytes scrubbed",
+                       moved["in_turn_scrubbed"], size, unit="", digits=0)
+            table.say("stream", f"{what}, two clients in turn, beside one",
+                      f"{at.ratio('in_turn', 'stream'):.2f}x")
 
 
 def say_bounce_by_clock(table, machine, rows):

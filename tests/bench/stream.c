@@ -36,6 +36,7 @@
  * @dev: for that
  * @mgr: the manager
  * @client: its client
+ * @second: another
  * @pool: the memory of its pool
  * @memory: is mapped
  * @other: as long
@@ -46,6 +47,7 @@ struct streaming {
 	struct device *dev;
 	struct dpmgr *mgr;
 	struct dpmgr_client *client;
+	struct dpmgr_client *second;
 	void *pool;
 	void *memory;
 	void *other;
@@ -68,7 +70,7 @@ static int streaming_init(struct streaming *s, struct device *dev,
 		.isolation = isolation,
 		.vtom_bit = DPMGR_NO_VTOM,
 	};
-	const struct dpmgr_client_params params = {
+	struct dpmgr_client_params params = {
 		DPMGR_CLIENT_PARAMS_INIT,
 		.name = "bench",
 		.visibility = DPMGR_PRIVATE,
@@ -87,11 +89,14 @@ static int streaming_init(struct streaming *s, struct device *dev,
 	while (dpmgr_pool_scrub(s->mgr->pools[DPMGR_SHARED]))
 		cond_resched();
 	s->client = dpmgr_client_create(s->mgr, dev, &params);
-	return PTR_ERR_OR_ZERO(s->client);
+	params.name = "second";
+	s->second = dpmgr_client_create(s->mgr, dev, &params);
+	return PTR_ERR_OR_ZERO(s->client) ?: PTR_ERR_OR_ZERO(s->second);
 }
 
 static void streaming_exit(struct streaming *s)
 {
+	dpmgr_client_destroy(s->second);
 	dpmgr_client_destroy(s->client);
 	if (!IS_ERR_OR_NULL(s->mgr))
 		dpmgr_destroy(s->mgr);
@@ -149,23 +154,36 @@ static void into_pairs(void *arg, unsigned int pairs)
 }
 
 /* As a driver does: what comes from the device is synced. */
+static __always_inline bool stream_pair(const struct streaming *s,
+					struct dpmgr_client *client)
+{
+	struct dpmgr_stream *stream;
+
+	stream = dpmgr_stream_map(client, s->memory, s->size, s->direction, GFP_KERNEL);
+	if (!IS_ERR(stream) &&
+	    (s->direction == DMA_TO_DEVICE ||
+	     !dpmgr_stream_sync_for_cpu(stream, 0, s->size, s->direction)) &&
+	    !dpmgr_stream_free(stream))
+		return true;
+	bench_fail("a stream was refused");
+	return false;
+}
+
 static void stream_pairs(void *arg, unsigned int pairs)
 {
 	const struct streaming *s = arg;
 
-	while (pairs--) {
-		struct dpmgr_stream *stream;
+	while (pairs-- && stream_pair(s, s->client))
+		;
+}
 
-		stream = dpmgr_stream_map(s->client, s->memory, s->size, s->direction,
-					  GFP_KERNEL);
-		if (IS_ERR(stream) ||
-		    (s->direction != DMA_TO_DEVICE &&
-		     dpmgr_stream_sync_for_cpu(stream, 0, s->size, s->direction)) ||
-		    dpmgr_stream_free(stream)) {
-			bench_fail("a stream was refused");
-			return;
-		}
-	}
+/* The same for two clients, who get each other's bounces. */
+static void stream_pairs_in_turn(void *arg, unsigned int pairs)
+{
+	const struct streaming *s = arg;
+
+	while (pairs-- && stream_pair(s, pairs & 1 ? s->second : s->client))
+		;
 }
 
 /* The functions that streams and swiotlb use, not what a compiler makes of them here. */
@@ -292,10 +310,13 @@ static u64 sum(const struct streaming *s, bool scrubbed)
 	return bytes;
 }
 
-/* What one stream copies and scrubs, and what swiotlb copies. */
+/*
+ * What one stream copies and scrubs, and what swiotlb copies; and what one scrubs whose
+ * bounce was another client's.
+ */
 static bool count(struct streaming *s)
 {
-	u64 copied = sum(s, false), scrubbed = sum(s, true);
+	u64 copied = sum(s, false), scrubbed = sum(s, true), in_turn;
 	int nr = swiotlb_copies(s);
 
 	if (nr < 0) {
@@ -305,9 +326,13 @@ static bool count(struct streaming *s)
 	stream_pairs(s, 1);
 	copied = sum(s, false) - copied;
 	scrubbed = sum(s, true) - scrubbed;
-	bench_print("bounce_bytes direction=%s bytes=%zu copied=%llu scrubbed=%llu %s=%zu",
-		    directions[s->direction], s->size, copied, scrubbed, "swiotlb_copied",
-		    nr * s->size);
+	stream_pairs_in_turn(s, 2);
+	in_turn = sum(s, true);
+	stream_pairs_in_turn(s, 2);
+	in_turn = sum(s, true) - in_turn;
+	bench_print("bounce_bytes direction=%s bytes=%zu copied=%llu scrubbed=%llu %s=%llu %s=%zu",
+		    directions[s->direction], s->size, copied, scrubbed, "in_turn_scrubbed",
+		    in_turn / 2, "swiotlb_copied", nr * s->size);
 	return true;
 }
 
@@ -329,6 +354,7 @@ void bench_bounce(struct device *dev)
 			struct bench_subject subjects[] = {
 				{ "swiotlb", single_pairs, &s },
 				{ "stream", stream_pairs, &s },
+				{ "in_turn", stream_pairs_in_turn, &s },
 				{ "copy", copies, &s },
 				{ "scrub", scrubs, &s },
 			};

@@ -2,10 +2,8 @@
 /*
  * Bounces: where they come from, and what is left in them; when there are none.
  */
-#include <linux/cpumask.h>
 #include <linux/kmsg_dump.h>
 #include <linux/mm.h>
-#include <linux/sched.h>
 
 #include "stream_fixture.h"
 
@@ -130,74 +128,6 @@ static void a_buffer_gets_the_pages_that_streams_have_in_stock(struct kunit *tes
 	}
 	dpmgr_client_destroy(shared);
 	stream_unload(test, client);
-}
-
-/* Many a device writes whole words, or cache lines. */
-static void overrun(struct kunit *test, struct dpmgr_client *client, u8 *bytes)
-{
-	struct dpmgr_stream *stream = stream_map(test, client, bytes, 61, DMA_FROM_DEVICE);
-
-	memset(device(stream, 0), 0xdd, 64);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
-}
-
-static void what_a_device_writes_beside_a_stream_is_for_no_other_client(struct kunit *test)
-{
-	const struct dpmgr_client_params params = fixture_params("other");
-	const struct stream_platform *platform = &stream_bouncing[0];
-	u8 *bytes = PTR_ALIGN(stream_memory(test, 2 * PAGE_SIZE), PAGE_SIZE);
-	struct dpmgr_client *client, *other, *shared;
-	struct fixture *f = test->priv;
-	struct dpmgr_stream *stream;
-	struct dpmgr_buf *buf;
-	dma_addr_t last;
-	u8 byte;
-
-	stream_take_big_pool(test);
-	client = stream_load(test, platform);
-	other = stream_create(test, platform, &params);
-	shared = stream_client(test, "shared", DPMGR_SHARED, false);
-	while (dpmgr_pool_scrub(f->mgr->pools[DPMGR_SHARED]))
-		;
-	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(0)));
-
-	/* From the stock; but zeros that are asked for are zeros for its own client, too. */
-	overrun(test, client, bytes);
-	stream = dpmgr_stream_alloc(client, PAGE_SIZE, DMA_BIDIRECTIONAL, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_copy_from(stream, 62, &byte, 1,
-							DMA_BIDIRECTIONAL));
-	KUNIT_EXPECT_EQ(test, byte, 0);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
-
-	overrun(test, client, bytes);
-	stream = stream_map(test, other, bytes, PAGE_SIZE, DMA_FROM_DEVICE);
-	last = dpmgr_stream_dma_addr(stream, 0, NULL);
-	KUNIT_EXPECT_TRUE(test, is_all_zero(device(stream, 0), PAGE_SIZE));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
-	/* It was the same. */
-	overrun(test, client, bytes);
-	stream = stream_map(test, client, bytes, 1, DMA_FROM_DEVICE);
-	KUNIT_EXPECT_EQ(test, dpmgr_stream_dma_addr(stream, 0, NULL), last);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
-
-	/* Back in the pool, whichever way. */
-	overrun(test, client, bytes);
-	dpmgr_client_destroy(client);
-	buf = dpmgr_alloc(shared, STREAM_BIG_SIZE, GFP_ATOMIC, "all");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
-	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), STREAM_BIG_SIZE));
-	dpmgr_free(buf);
-	dpmgr_drain(f->mgr);
-	overrun(test, other, bytes);
-	buf = dpmgr_alloc(shared, STREAM_BIG_SIZE, GFP_ATOMIC, "all");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buf);
-	KUNIT_EXPECT_TRUE(test, is_all_zero(dpmgr_buf_vaddr(buf), STREAM_BIG_SIZE));
-	dpmgr_free(buf);
-	dpmgr_drain(f->mgr);
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
-	dpmgr_client_destroy(shared);
-	stream_unload(test, other);
 }
 
 static u64 second_node_start;
@@ -454,7 +384,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_pool_out_of_the_devices_reach_is_no_help),
 	BOUNCING(an_exhausted_pool_is_told_and_nothing_is_half_mapped),
 	KUNIT_CASE(a_buffer_gets_the_pages_that_streams_have_in_stock),
-	KUNIT_CASE(what_a_device_writes_beside_a_stream_is_for_no_other_client),
 	KUNIT_CASE(a_bounce_comes_from_its_clients_node),
 	BOUNCING(bounces_and_buffers_share_a_quota),
 	KUNIT_CASE(the_log_names_the_quota),
