@@ -385,6 +385,27 @@ static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 }
 
 /*
+ * There is no clean run: what streams have in stock, and no more of it than it takes. That
+ * is the shared pool's.
+ */
+static noinline struct dpmgr_buf *
+alloc_from_streams(struct dpmgr_client *client, const struct alloc_args *args)
+{
+	struct dpmgr_buf *buf = ERR_PTR(-EAGAIN);
+	int cpu;
+
+	if (client->backing.pool != client->mgr->pools[DPMGR_SHARED])
+		return buf;
+	for_each_possible_cpu(cpu) {
+		if (dpmgr_streams_flush_cpu(client->mgr, cpu))
+			buf = try_alloc(client, args);
+		if (buf != ERR_PTR(-EAGAIN))
+			break;
+	}
+	return buf;
+}
+
+/*
  * Nothing was to be had at once: put back what was freed, scrub what is dirty,
  * and in the end look at every single run.
  */
@@ -395,8 +416,9 @@ alloc_under_pressure(struct dpmgr_client *client, struct alloc_args *args)
 	bool more;
 
 	dpmgr_drain(client->mgr);
-	dpmgr_streams_flush(client->mgr);
 	buf = try_alloc(client, args);
+	if (buf == ERR_PTR(-EAGAIN))
+		buf = alloc_from_streams(client, args);
 	if (buf == ERR_PTR(-ENOSPC) && dpmgr_open_stock_flush(client->mgr))
 		buf = try_alloc(client, args);
 	if (buf != ERR_PTR(-EAGAIN))
@@ -430,22 +452,6 @@ static struct dpmgr_buf *alloc_blocking(struct dpmgr_client *client,
 	if (buf == ERR_PTR(-EAGAIN) || buf == ERR_PTR(-ENOSPC) ||
 	    buf == ERR_PTR(-EDQUOT))
 		buf = alloc_under_pressure(client, args);
-	return buf;
-}
-
-/* What streams have in stock, and no more of it than it takes: it is scrubbed. */
-static noinline struct dpmgr_buf *
-alloc_from_streams(struct dpmgr_client *client, const struct alloc_args *args)
-{
-	struct dpmgr_buf *buf = ERR_PTR(-EAGAIN);
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		if (dpmgr_streams_flush_cpu(client->mgr, cpu))
-			buf = try_alloc(client, args);
-		if (buf != ERR_PTR(-EAGAIN))
-			break;
-	}
 	return buf;
 }
 

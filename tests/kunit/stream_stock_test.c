@@ -193,6 +193,45 @@ static void what_is_in_stock_is_had_before_a_bounce_is_refused(struct kunit *tes
 	stream_unload(test, client);
 }
 
+/* Neither another pool's pages nor room in a quota are in stock. */
+static void nobody_else_empties_the_stocks(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("with-quota");
+	struct dpmgr_client *client = load_big_pool(test);
+	u8 *bytes = stream_memory(test, PAGE_SIZE);
+	struct fixture *f = test->priv;
+	struct dpmgr_client *shared;
+	struct dpmgr_buf *bufs[64];
+	unsigned int i, n;
+
+	params.visibility = DPMGR_SHARED;
+	params.persistent = false;
+	params.quota = 1;
+	shared = stream_create(test, &stream_bouncing[0], &params);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream_map(test, client, bytes, 1,
+							      DMA_TO_DEVICE)));
+	KUNIT_EXPECT_GT(test, nr_in_stocks(f->mgr), 0);
+	for (i = 0; i < ARRAY_SIZE(gfps); i++) {
+		KUNIT_EXPECT_EQ(test, -EDQUOT, PTR_ERR(dpmgr_alloc(shared, 2 * PAGE_SIZE, gfps[i],
+								   "tag")));
+		KUNIT_EXPECT_GT(test, nr_in_stocks(f->mgr), 0);
+		/* All of the private pool, and one more. */
+		for (n = 0; n < ARRAY_SIZE(bufs); n++) {
+			bufs[n] = dpmgr_alloc(client, client->max_pages * PAGE_SIZE, gfps[i],
+					      "all");
+			if (IS_ERR(bufs[n]))
+				break;
+		}
+		KUNIT_EXPECT_LT(test, n, ARRAY_SIZE(bufs));
+		KUNIT_EXPECT_GT(test, nr_in_stocks(f->mgr), 0);
+		while (n--)
+			dpmgr_free(bufs[n]);
+		dpmgr_drain(f->mgr);
+	}
+	dpmgr_client_destroy(shared);
+	stream_unload(test, client);
+}
+
 /* As if it had just been loaded: nothing of the pool is clean yet. */
 static void make_all_dirty(struct kunit *test, struct dpmgr_pool *pool)
 {
@@ -278,6 +317,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(stocks_have_a_sixteenth_of_the_pool_at_most),
 	KUNIT_CASE(the_last_pages_of_the_pool_are_enough),
 	KUNIT_CASE(what_is_in_stock_is_had_before_a_bounce_is_refused),
+	KUNIT_CASE(nobody_else_empties_the_stocks),
 	KUNIT_CASE(what_is_not_clean_yet_is_not_missing),
 	KUNIT_CASE(what_is_not_put_back_yet_is_not_missing),
 	{}
