@@ -263,6 +263,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	struct dpmgr_client *client;
 	struct dpmgr_backing backing;
 	u64 end_pfn, max_pages;
+	bool has_bounces;
 	int ret;
 
 	ret = dpmgr_policy_decide(mgr, params, &backing, rule);
@@ -274,6 +275,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	ret = dpmgr_reach_check(mgr, dev, &backing, params, &end_pfn, &max_pages, rule);
 	if (ret)
 		return ERR_PTR(ret);
+	has_bounces = dpmgr_reach_has_bounces(mgr, dev);
 	/* Its first allocation may be one that can't sleep. */
 	dpmgr_refill_stocks(mgr, GFP_KERNEL);
 	dpmgr_identity_of(dev, &identity);
@@ -285,6 +287,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	client->dev = get_device(dev);
 	client->hides_memory = mgr->streams.hides_memory || dpmgr_reach_is_in_target(mgr, dev) ||
 			       params->lower_vtl == DPMGR_LOWER_VTL_VTL0;
+	client->lacks_bounces = !has_bounces;
 	client->identity = identity;
 	client->owner = params->owner;
 	client->freeze = params->freeze;

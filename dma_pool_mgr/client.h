@@ -159,6 +159,7 @@ struct dpmgr_tag {
  * @frozen: its runs come and go no more. Written under @mgr's lock and drain_lock;
  *	read under either or in an RCU read section
  * @hides_memory: whoever is behind it sees pools only; fixed while live
+ * @lacks_bounces: its device's target didn't have the shared pool; fixed while live
  * @freezing: @keepalive can't be changed any more. @buf_lock
  * @refused: it did not freeze: its buffers are saved as orphaned. Written under
  *	@mgr's servicing_lock or, while nobody is being frozen, its lock
@@ -215,6 +216,7 @@ struct dpmgr_client {
 	bool keepalive;
 	bool frozen;
 	bool hides_memory;
+	bool lacks_bounces;
 	bool freezing;
 	bool refused;
 	void *state;
@@ -302,6 +304,7 @@ u32 dpmgr_params_vtl0_mask(const struct dpmgr_client_params *params);
 
 /* reach.c */
 bool dpmgr_reach_is_in_target(const struct dpmgr *mgr, struct device *dev);
+bool dpmgr_reach_has_bounces(const struct dpmgr *mgr, struct device *dev);
 const char *dpmgr_reach_rule(const struct dpmgr *mgr, struct device *dev);
 int dpmgr_reach_check(struct dpmgr *mgr, struct device *dev,
 		      const struct dpmgr_backing *backing,

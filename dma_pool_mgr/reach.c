@@ -50,6 +50,14 @@ const char *dpmgr_reach_rule(const struct dpmgr *mgr, struct device *dev)
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_reach_rule);
 
+/* Has the device's target, if it is in one, the pool that streams bounce in? May sleep. */
+bool dpmgr_reach_has_bounces(const struct dpmgr *mgr, struct device *dev)
+{
+	const struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
+
+	return !pool || !dpmgr_reach_is_in_target(mgr, dev) || dpmgr_map_has_pool(mgr->map, pool);
+}
+
 /*
  * The page after the last that the device can address, coherently or not, if
  * @bias is added to the page's address.

@@ -65,6 +65,9 @@ static noinline int refuse_bounce(struct dpmgr_stream_source *source, u64 nr_pag
 	source->rule = dpmgr_reach_rule(mgr, dev);
 	if (source->rule)
 		return -EOPNOTSUPP;
+	source->rule = "its IOMMU target lacked the shared pool when the client was created";
+	if (source->client->lacks_bounces)
+		return -EOPNOTSUPP;
 	source->rule = "it must bounce, which a device that is not cache coherent can't";
 	if (!dev_is_dma_coherent(dev))
 		return -EOPNOTSUPP;

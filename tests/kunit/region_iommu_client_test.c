@@ -217,6 +217,62 @@ static void streams_of_a_device_in_a_target_bounce(struct kunit *test)
 	dpmgr_iommu_target_detach(target, device->dev);
 }
 
+/* Buffers are of another pool. */
+static void streams_do_not_bounce_in_a_pool_that_the_target_lacks(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct dpmgr_iommu_target *target;
+	struct dpmgr_map_region *hiding;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	struct dpmgr_stream *stream;
+	struct dpmgr_buf *buf;
+	unsigned int i;
+	u8 *memory;
+
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_SHARED] = 1;
+	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
+	f->config.state = &f->state;
+	fixture_load(test, f);
+	target = target_new(test, device);
+	memory = kunit_kmalloc(test, SZ_4K, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	hiding = region_new(f, 1, f->shared.start >> PAGE_SHIFT, 1, DPMGR_MAP_RAM);
+	for (i = 0; i < 2; i++) {
+		KUNIT_ASSERT_EQ(test, 0, dpmgr_map_region_enable(hiding, RW));
+		client = dpmgr_client_create(f->mgr, device->dev, &params);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+				PTR_ERR(dpmgr_stream_map(client, memory, SZ_4K, DMA_TO_DEVICE,
+							 GFP_KERNEL)));
+		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+				PTR_ERR(dpmgr_stream_alloc(client, SZ_4K, DMA_TO_DEVICE,
+							   GFP_KERNEL)));
+		/* What is in a buffer the device has. */
+		buf = fixture_alloc(test, client, SZ_4K, "queue");
+		stream = dpmgr_stream_map_buf(buf, 0, SZ_4K, DMA_TO_DEVICE, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+		KUNIT_EXPECT_NE(test, 0, mock_reach(device, address_of(stream)));
+		dpmgr_stream_free(stream);
+		dpmgr_free(buf);
+		dpmgr_client_destroy(client);
+
+		/* The next client is as its target is then. */
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(hiding));
+		client = dpmgr_client_create(f->mgr, device->dev, &params);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+		stream = dpmgr_stream_map(client, memory, SZ_4K, DMA_TO_DEVICE, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+		KUNIT_EXPECT_NE(test, 0, mock_reach(device, address_of(stream)));
+		dpmgr_stream_free(stream);
+		dpmgr_client_destroy(client);
+	}
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_destroy(hiding));
+	dpmgr_iommu_target_detach(target, device->dev);
+}
+
 static void pools_with_a_vtom_bias_need_an_aperture_that_has_it(struct kunit *test)
 {
 	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
@@ -245,6 +301,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_client_of_any_device_keeps_its_group_where_it_is),
 	KUNIT_CASE(whoever_has_a_client_when_its_group_leaves_is_named),
 	KUNIT_CASE(streams_of_a_device_in_a_target_bounce),
+	KUNIT_CASE(streams_do_not_bounce_in_a_pool_that_the_target_lacks),
 	KUNIT_CASE(pools_with_a_vtom_bias_need_an_aperture_that_has_it),
 	{}
 };
