@@ -10,7 +10,6 @@
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
 #include <linux/gfp.h>
-#include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/pfn.h>
@@ -109,7 +108,7 @@ static gfp_t zone_of(struct device *dev)
 {
 	const u64 mask = dpmgr_stream_mask(dev);
 
-	if (use_dma_iommu(dev) || get_dma_ops(dev) || mask >= virt_to_phys(high_memory - 1))
+	if (get_dma_ops(dev) || mask >= virt_to_phys(high_memory - 1))
 		return 0;
 	return mask >= DMA_BIT_MASK(32) ? GFP_DMA32 : GFP_DMA;
 }

@@ -13,7 +13,6 @@
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
 #include <linux/gfp.h>
-#include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/sizes.h>
@@ -39,8 +38,8 @@ bool dpmgr_stream_reaches(struct device *dev, const void *vaddr, size_t size)
 {
 	if (likely(virt_to_phys((void *)vaddr) + size - 1 <= dpmgr_stream_mask(dev)))
 		return true;
-	/* Its addresses are what the DMA API makes them. */
-	return use_dma_iommu(dev) || get_dma_ops(dev);
+	/* Its addresses are what its operations make them. */
+	return get_dma_ops(dev);
 }
 
 /* The page after the last of the shared pool that the device reaches. */
