@@ -350,6 +350,7 @@ struct dpmgr_stream *dpmgr_stream_split(struct dpmgr_stream *stream, size_t offs
 	struct dpmgr *mgr;
 	void *vaddr;
 
+	check_context(gfp);
 	if (!is_live(stream))
 		return ERR_PTR(-ESTALE);
 	if (!offset || offset >= stream->size || gfp & ~DPMGR_GFP_KNOWN)

@@ -10,6 +10,7 @@
 #include <linux/err.h>
 #include <linux/minmax.h>
 #include <linux/percpu.h>
+#include <linux/sched/mm.h>
 #include <linux/workqueue.h>
 
 #include "client.h"
@@ -17,6 +18,13 @@
 
 /* Streams in one CPU's stock, beside the manager's. */
 #define HOME_IDLE_MAX	64
+
+/* Tell off who may not sleep and says that it may, in kernels that look for that. */
+static __always_inline void check_context(gfp_t gfp)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_LOCKDEP))
+		might_alloc(gfp);
+}
 
 static __always_inline bool is_live(const struct dpmgr_stream *stream)
 {

@@ -264,6 +264,7 @@ static __always_inline int check(struct dpmgr_stream_source *source)
 /* The same, not inlined. */
 int dpmgr_source_check(struct dpmgr_stream_source *source)
 {
+	check_context(source->gfp);
 	return check(source);
 }
 
@@ -408,6 +409,7 @@ struct dpmgr_stream *dpmgr_stream_map(struct dpmgr_client *client, void *vaddr,
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_stream *stream;
 
+	check_context(gfp);
 	if (client->hides_memory)
 		return map_any(client, vaddr, size, direction, gfp);
 	stream = xchg(&raw_cpu_ptr(mgr->streams.homes)->spare, NULL);
@@ -456,6 +458,7 @@ int dpmgr_stream_map_into(struct dpmgr_stream *stream, struct dpmgr_client *clie
 			  void *vaddr, size_t size,
 			  enum dma_data_direction direction, gfp_t gfp)
 {
+	check_context(gfp);
 	if (likely(map_plain(stream, client, vaddr, size, direction, gfp, true)))
 		return 0;
 	return map_into(stream, client, vaddr, size, direction, gfp);

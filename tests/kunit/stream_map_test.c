@@ -3,8 +3,14 @@
  * Streams of memory of all kinds: pages, tables, ranges that are mapped elsewhere, buffers;
  * parts of them; memory that runs out meanwhile.
  */
+#include <linux/cleanup.h>
+#include <linux/console.h>
+#include <linux/delay.h>
 #include <linux/dma-mapping.h>
+#include <linux/kmsg_dump.h>
 #include <linux/mm.h>
+#include <linux/preempt.h>
+#include <linux/printk.h>
 #include <linux/scatterlist.h>
 #include <linux/vmalloc.h>
 
@@ -341,6 +347,49 @@ static void a_direct_stream_that_runs_out_of_memory_can_be_tried_again(struct ku
 	a_stream_that_runs_out_of_memory_can_be_tried_again(test);
 }
 
+/* Whether the kernel says that @gfp is not for a caller that may not sleep. */
+static bool is_told_off(struct dpmgr_client *client, u8 *bytes, struct dpmgr_stream *own, gfp_t gfp)
+{
+	const int level = console_loglevel;
+	struct dpmgr_stream *stream = own;
+	struct kmsg_dump_iter log;
+
+	/* It does so once a second; not on the console, where it would be somebody's mistake. */
+	msleep(1100);
+	stream_read_log(&log);
+	console_loglevel = CONSOLE_LOGLEVEL_SILENT;
+	scoped_guard(preempt) {
+		if (!own)
+			stream = dpmgr_stream_map(client, bytes, 1, DMA_TO_DEVICE, gfp);
+		else if (dpmgr_stream_map_into(own, client, bytes, 1, DMA_TO_DEVICE, gfp))
+			stream = NULL;
+	}
+	console_lock();
+	console_unlock();
+	console_loglevel = level;
+	return !IS_ERR_OR_NULL(stream) && !dpmgr_stream_free(stream) &&
+	       stream_log_says(&log, "sleeping function called");
+}
+
+/* Also where nothing would make it sleep just now. */
+static void who_may_not_sleep_must_say_so(struct kunit *test)
+{
+	struct dpmgr_client *client = stream_load(test, &stream_direct);
+	u8 *bytes = stream_memory(test, PAGE_SIZE);
+	struct dpmgr_stream own;
+
+	/* All that it takes is there. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream_map(test, client, bytes, 1,
+							      DMA_TO_DEVICE)));
+	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP)) {
+		KUNIT_EXPECT_TRUE(test, is_told_off(client, bytes, NULL, GFP_KERNEL));
+		KUNIT_EXPECT_TRUE(test, is_told_off(client, bytes, &own, GFP_KERNEL));
+	}
+	KUNIT_EXPECT_FALSE(test, is_told_off(client, bytes, NULL, GFP_ATOMIC));
+	KUNIT_EXPECT_FALSE(test, is_told_off(client, bytes, &own, GFP_ATOMIC));
+	stream_unload(test, client);
+}
+
 static struct kunit_case cases[] = {
 	BOUNCING(a_split_makes_two_streams_that_end_by_themselves),
 	KUNIT_CASE(a_direct_stream_is_split_as_well),
@@ -355,6 +404,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_direct_stream_holds_its_buffer),
 	BOUNCING(a_stream_that_runs_out_of_memory_can_be_tried_again),
 	KUNIT_CASE(a_direct_stream_that_runs_out_of_memory_can_be_tried_again),
+	KUNIT_CASE(who_may_not_sleep_must_say_so),
 	{}
 };
 
