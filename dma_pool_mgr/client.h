@@ -10,6 +10,7 @@
 #include <linux/dma_pool_mgr_abi.h>
 #include <linux/kobject.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
@@ -284,6 +285,18 @@ static inline void dpmgr_quota_uncharge(struct dpmgr_client *client, u32 nr_page
 {
 	if (unlikely(client->quota != DPMGR_QUOTA_NONE))
 		atomic64_add(nr_pages, &client->room);
+}
+
+/* Pages of its quota that bounces have; 0 without a quota. While others come and go, about. */
+static inline u64 dpmgr_quota_bounced(const struct dpmgr_client *client)
+{
+	s64 bounced;
+
+	if (client->quota == DPMGR_QUOTA_NONE)
+		return 0;
+	bounced = min_t(u64, client->quota, S64_MAX) - READ_ONCE(client->nr_pages) -
+		  atomic64_read(&client->room);
+	return max(bounced, 0LL);
 }
 
 /* A hint that saves work; dpmgr_quota_charge() decides. */

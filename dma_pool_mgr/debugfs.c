@@ -69,9 +69,9 @@ static int clients_show(struct seq_file *m, void *unused)
 	struct dpmgr *mgr = m->private;
 	struct rb_node *node;
 
-	seq_printf(m, "%-7s %-10s %-9s %-10s %-9s %-7s %10s %10s %8s %8s %8s %12s %-28s %s\n",
+	seq_printf(m, "%-7s %-10s %-9s %-10s %-9s %-7s %10s %10s %10s %8s %8s %8s %12s %-28s %s\n",
 		   "state", "visibility", "lower_vtl", "persistent", "keepalive",
-		   "backing", "pages", "pages_max", "buffers", "pending",
+		   "backing", "pages", "pages_max", "bounced", "buffers", "pending",
 		   "kept_out", "driver_state", "device", "client");
 	guard(mutex)(&mgr->lock);
 	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
@@ -79,18 +79,19 @@ static int clients_show(struct seq_file *m, void *unused)
 			rb_entry(node, struct dpmgr_client, node);
 		char device[sizeof(client->identity) + 1];
 		u32 nr_bufs, nr_pending, nr_kept;
-		u64 nr_pages, nr_pages_max;
+		u64 nr_pages, nr_pages_max, nr_bounced;
 
 		scoped_guard(raw_spinlock_irqsave, &client->buf_lock) {
 			nr_pages = client->nr_pages;
 			nr_pages_max = client->nr_pages_max;
+			nr_bounced = dpmgr_quota_bounced(client);
 			nr_bufs = client->nr_bufs;
 			nr_pending = client->nr_pending;
 			nr_kept = client->nr_kept;
 		}
 		snprintf(device, sizeof(device), "%s/%s", client->identity.bus,
 			 client->identity.address);
-		seq_printf(m, "%-7s %-10s %-9s %-10s %-9s %-7s %10llu %10llu %8u %8u %8u %12u %-28s %s\n",
+		seq_printf(m, "%-7s %-10s %-9s %-10s %-9s %-7s %10llu %10llu %10llu %8u %8u %8u %12u %-28s %s\n",
 			   client->frozen ? "frozen" :
 			   client->dev ? "live" : "absent",
 			   dpmgr_visibility_name(client->visibility),
@@ -98,7 +99,7 @@ static int clients_show(struct seq_file *m, void *unused)
 			   client->persistent ? "yes" : "no",
 			   dpmgr_client_keepalive(client) ? "on" : "off",
 			   client->backing.pool ? "pool" : "locked",
-			   nr_pages, nr_pages_max, nr_bufs, nr_pending, nr_kept,
+			   nr_pages, nr_pages_max, nr_bounced, nr_bufs, nr_pending, nr_kept,
 			   client->state_len, device, client->name);
 	}
 	return 0;

@@ -191,6 +191,7 @@ static struct kobj_attribute _name##_attr = __ATTR_RO(_name)
 
 CLIENT_NUMBER(pages, READ_ONCE(client->nr_pages));
 CLIENT_NUMBER(pages_max, READ_ONCE(client->nr_pages_max));
+CLIENT_NUMBER(bounced, dpmgr_quota_bounced(client));
 CLIENT_NUMBER(buffers, READ_ONCE(client->nr_bufs));
 CLIENT_NUMBER(pending, READ_ONCE(client->nr_pending));
 CLIENT_NUMBER(kept_out, READ_ONCE(client->nr_kept));
@@ -204,6 +205,7 @@ static struct attribute *client_attrs[] = {
 	&keepalive_attr.attr,
 	&pages_attr.attr,
 	&pages_max_attr.attr,
+	&bounced_attr.attr,
 	&buffers_attr.attr,
 	&pending_attr.attr,
 	&kept_out_attr.attr,

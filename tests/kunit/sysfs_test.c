@@ -115,6 +115,7 @@ static void a_client_shows_what_it_holds(struct kunit *test)
 	expect_shown(test, kobj, "keepalive", "1\n");
 	expect_shown(test, kobj, "pages", "2\n");
 	expect_shown(test, kobj, "pages_max", "8\n");
+	expect_shown(test, kobj, "bounced", "0\n");
 	expect_shown(test, kobj, "buffers", "1\n");
 	expect_shown(test, kobj, "pending", "0\n");
 	expect_shown(test, kobj, "driver_state_bytes", "5\n");
@@ -134,6 +135,31 @@ static void a_client_shows_what_it_holds(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 15, store(test, manager(f), "finish", "reclaim-forced\n"));
 	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&f->mgr->clients));
 	fixture_expect_all_free(test, f);
+}
+
+static void a_client_shows_what_of_its_quota_bounces_have(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("disk");
+	u8 *bytes = kunit_kmalloc(test, SZ_16K, GFP_KERNEL);
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	struct dpmgr_stream *stream;
+
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+	/* As on an isolated platform. */
+	f->mgr->streams.hides_memory = true;
+	params.quota = 10;
+	client = dpmgr_client_create(f->mgr, f->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	fixture_alloc(test, client, SZ_8K, "tag");
+	stream = dpmgr_stream_map(client, bytes, SZ_8K + SZ_4K, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+	expect_shown(test, &client->kobj, "pages", "2\n");
+	expect_shown(test, &client->kobj, "bounced", "3\n");
+	dpmgr_stream_free(stream);
+	expect_shown(test, &client->kobj, "bounced", "0\n");
+	expect_shown(test, &client->kobj, "pages", "2\n");
+	dpmgr_client_destroy(client);
 }
 
 static void clients_from_before_have_their_directories(struct kunit *test)
@@ -174,6 +200,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(servicing_is_controlled_step_by_step),
 	KUNIT_CASE(all_or_nothing_is_a_switch),
 	KUNIT_CASE(a_client_shows_what_it_holds),
+	KUNIT_CASE(a_client_shows_what_of_its_quota_bounces_have),
 	KUNIT_CASE(clients_from_before_have_their_directories),
 	KUNIT_CASE(the_region_says_how_large_it_must_be),
 	{}
