@@ -31,7 +31,7 @@ struct sg_table;
  * Freeing moves no data: what was not synced may not be there.
  *
  * A client with streams can't be frozen for the next kernel, and while it is frozen it
- * can't map any.
+ * can't map or split any.
  *
  * Direct and bounced streams differ in one thing, bytes that the device did not
  * write: where the caller syncs these from the device, a direct stream leaves the
@@ -56,6 +56,7 @@ struct sg_table;
  * dpmgr_stream_split()                       by gfp   by gfp   by gfp    as kmalloc
  * dpmgr_stream_free(), bounced               yes      yes      yes       all three
  * dpmgr_stream_free(), direct                yes      yes      yes       as DMA API
+ * dpmgr_stream_free(), direct and allocated  yes      yes      yes       as kfree
  * dpmgr_stream_sync_for_cpu(), _for_device() yes      yes      yes       as DMA API
  * dpmgr_stream_copy_to(), _from(), _fill()   yes      yes      yes       all three
  * dpmgr_stream_dma_addr(), _size()           yes      yes      yes       all three
