@@ -239,7 +239,9 @@ static void streams_do_not_bounce_in_a_pool_that_the_target_lacks(struct kunit *
 	target = target_new(test, device);
 	memory = kunit_kmalloc(test, SZ_4K, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, memory);
-	hiding = region_new(f, 1, f->shared.start >> PAGE_SHIFT, 1, DPMGR_MAP_RAM);
+	hiding = region_new(f, 1, f->shared.start >> PAGE_SHIFT, SHARED_SIZE >> PAGE_SHIFT,
+			    DPMGR_MAP_RAM);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, hiding);
 	for (i = 0; i < 2; i++) {
 		KUNIT_ASSERT_EQ(test, 0, dpmgr_map_region_enable(hiding, RW));
 		client = dpmgr_client_create(f->mgr, device->dev, &params);
