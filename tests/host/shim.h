@@ -53,6 +53,7 @@ typedef unsigned int gfp_t;
 #define ERR_PTR(err)		((void *)(intptr_t)(err))
 #define PTR_ERR(p)		((long)(p))
 #define IS_ERR(p)		((uintptr_t)(p) >= (uintptr_t)-4095)
+#define ERR_CAST(p)		((void *)(p))
 
 /* What goes wrong is what tests look at, not what is said about it. */
 #define pr_warn_ratelimited(...)
