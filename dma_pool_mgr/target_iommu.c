@@ -329,17 +329,29 @@ static int busy_with_client(struct device *dev, void *mgr)
 	return dpmgr_device_has_client(mgr, dev) ? -EBUSY : 0;
 }
 
+static int check_clients(const struct dpmgr_iommu_target *iommu, struct iommu_group *group,
+			 const char **rule)
+{
+	int ret = iommu_group_for_each_dev(group, iommu->mgr, busy_with_client);
+
+	*rule = "it or another in its group has a client, whose memory may be out of reach then";
+	if (ret && iommu_group_dma_owner_claimed(group)) {
+		/* That it is in another target, say, tells more. */
+		ret = -EPERM;
+		*rule = claim_rule(ret);
+	}
+	return ret;
+}
+
 /* 0, with the device on the list; or an errno and why. */
 static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
 		  const char **rule)
 {
 	const bool is_there = has_group(iommu, attached->group);
-	int ret = 0;
+	int ret;
 
 	/* Before the claim, which cuts the group off from all memory. */
-	*rule = "it or another in its group has a client, whose memory may be out of reach then";
-	if (!is_there)
-		ret = iommu_group_for_each_dev(attached->group, iommu->mgr, busy_with_client);
+	ret = is_there ? 0 : check_clients(iommu, attached->group, rule);
 	if (ret)
 		return ret;
 	ret = iommu_device_claim_dma_owner(attached->dev, iommu);

@@ -145,6 +145,8 @@ static void whoever_has_a_client_when_its_group_leaves_is_named(struct kunit *te
 	/* It is in the domain, though nobody has attached it. */
 	client = dpmgr_client_create(f->mgr, same->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	KUNIT_EXPECT_EQ(test, -EPERM,
+			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(f->mgr, same->dev)));
 	/* Nor does its client hinder it: the group is there already. */
 	KUNIT_EXPECT_EQ(test, 0, target_join(test, same, device));
 	fixture_log_start(&log);
