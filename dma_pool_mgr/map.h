@@ -9,6 +9,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
+#include <linux/xarray.h>
 
 struct dpmgr_pool;
 struct iommu_domain;
@@ -22,7 +23,7 @@ struct module;
  * @top: enabled regions that none hides, by range; they don't overlap
  * @targets: struct dpmgr_map_target, in the order in which they are told to map
  * @lost: those that are told no more, but have something that they can't unmap
- * @iommu_targets: struct dpmgr_iommu_target
+ * @iommu_targets: struct dpmgr_iommu_target, by its domain; anybody may ask for one
  * @next_seq: of the next region
  */
 struct dpmgr_map {
@@ -32,7 +33,7 @@ struct dpmgr_map {
 	struct rb_root_cached top;
 	struct list_head targets;
 	struct list_head lost;
-	struct list_head iommu_targets;
+	struct xarray iommu_targets;
 	u64 next_seq;
 };
 
@@ -226,9 +227,9 @@ bool dpmgr_target_has(const struct dpmgr_map_target *target,
 		      const struct dpmgr_map_sub *sub);
 
 #ifdef CONFIG_IOMMU_API
-bool dpmgr_iommu_target_uses(const struct dpmgr_map *map, const struct iommu_domain *domain);
+bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain);
 #else
-static inline bool dpmgr_iommu_target_uses(const struct dpmgr_map *map,
+static inline bool dpmgr_iommu_target_uses(struct dpmgr_map *map,
 					   const struct iommu_domain *domain)
 {
 	return false;

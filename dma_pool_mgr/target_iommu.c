@@ -32,7 +32,6 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
-#include <linux/rculist.h>
 #include <linux/slab.h>
 
 #include "client.h"
@@ -45,8 +44,6 @@
  * @map: fixed
  * @target: how it is told; NULL while it is told for the first time
  * @domain: fixed
- * @node: in the map's @iommu_targets, which is also read under RCU
- * @rcu: to free it
  * @devices: struct attached; the last to leave ends it
  * @is_leaving: no group is attached any more, and the domain goes next
  */
@@ -55,8 +52,6 @@ struct dpmgr_iommu_target {
 	struct dpmgr_map *map;
 	struct dpmgr_map_target *target;
 	struct iommu_domain *domain;
-	struct list_head node;
-	struct rcu_head rcu;
 	struct list_head devices;
 	bool is_leaving;
 };
@@ -219,15 +214,9 @@ static const struct dpmgr_map_target_ops iommu_ops = {
 };
 
 /* Is it the domain of one of our targets? Context: any. */
-bool dpmgr_iommu_target_uses(const struct dpmgr_map *map, const struct iommu_domain *domain)
+bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain)
 {
-	const struct dpmgr_iommu_target *iommu;
-
-	guard(rcu)();
-	list_for_each_entry_rcu(iommu, &map->iommu_targets, node)
-		if (iommu->domain == domain)
-			return true;
-	return false;
+	return xa_load(&map->iommu_targets, (unsigned long)domain);
 }
 
 /* ---- devices --------------------------------------------------------------- */
@@ -387,7 +376,7 @@ static void detach(struct dpmgr_iommu_target *iommu, struct attached *attached)
 	iommu_group_for_each_dev(attached->group, iommu->mgr, blame_for_client);
 	iommu_detach_group(iommu->domain, attached->group);
 	if (list_empty(&iommu->devices)) {
-		list_del_rcu(&iommu->node);
+		xa_erase(&iommu->map->iommu_targets, (unsigned long)iommu->domain);
 		iommu->is_leaving = true;
 	}
 }
@@ -414,19 +403,28 @@ static int start(struct dpmgr_iommu_target *iommu)
 		.context = iommu,
 		.owner = THIS_MODULE,
 	};
+	const unsigned long domain = (unsigned long)iommu->domain;
+	struct xarray *targets = &iommu->map->iommu_targets;
 	struct dpmgr_map_target *target;
 	const struct attached *first =
 		list_first_entry(&iommu->devices, struct attached, node);
+	int ret;
 	char name[DPMGR_NAME_MAX + 1];
 
 	snprintf(name, sizeof(name), "iommu %s", dev_name(first->dev));
 	params.name = name;
 	guard(mutex)(&iommu->map->lock);
+	ret = xa_reserve(targets, domain, GFP_KERNEL);
+	if (ret)
+		return ret;
 	target = dpmgr_target_register(iommu->map, &params);
-	if (IS_ERR(target))
+	if (IS_ERR(target)) {
+		xa_release(targets, domain);
 		return PTR_ERR(target);
+	}
 	iommu->target = target;
-	list_add_tail_rcu(&iommu->node, &iommu->map->iommu_targets);
+	/* It has a place, so this can't fail. */
+	xa_store(targets, domain, iommu, GFP_KERNEL);
 	return 0;
 }
 
@@ -471,7 +469,6 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 		goto free_attached;
 	iommu->mgr = mgr;
 	iommu->map = mgr->map;
-	INIT_LIST_HEAD(&iommu->node);
 	INIT_LIST_HEAD(&iommu->devices);
 	rule = "it gets no domain";
 	iommu->domain = iommu_paging_domain_alloc(dev);
@@ -504,12 +501,13 @@ free_attached:
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_create, DMA_POOL_MGR);
 
-static struct dpmgr_iommu_target *find_target(const struct dpmgr_map *map,
+static struct dpmgr_iommu_target *find_target(struct dpmgr_map *map,
 					      const struct device *dev)
 {
 	struct dpmgr_iommu_target *iommu;
+	unsigned long domain;
 
-	list_for_each_entry(iommu, &map->iommu_targets, node)
+	xa_for_each(&map->iommu_targets, domain, iommu)
 		if (find_attached(iommu, dev))
 			return iommu;
 	return NULL;
@@ -607,7 +605,7 @@ void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target, struct device 
 		end(target);
 	release(attached);
 	if (ends)
-		kfree_rcu(target, rcu);
+		kfree(target);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_detach, DMA_POOL_MGR);
 

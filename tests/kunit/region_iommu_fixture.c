@@ -75,5 +75,5 @@ void expect_refused(struct kunit *test, const struct mock_device *device, int er
 	KUNIT_EXPECT_EQ(test, mock_iommu.nr_domains, 0);
 	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->targets));
 	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->lost));
-	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->iommu_targets));
+	KUNIT_EXPECT_TRUE(test, xa_empty(&f->mgr->map->iommu_targets));
 }
