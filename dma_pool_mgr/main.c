@@ -85,12 +85,27 @@ MODULE_PARM_DESC(vtom_bit, "Address bit that marks shared memory on a confidenti
 static struct dpmgr *default_manager;
 static DEFINE_MUTEX(load_lock);
 
+/* The reboot notifiers are being called, or were. Under load_lock. */
+static bool ending;
+
+/*
+ * A generation that is spent now would not be saved again. system_state is set a moment
+ * after the last notifier has returned: a load that registered its own too late to be
+ * called sees it by the time it seals, if not when it begins.
+ */
+static bool kernel_ends(void)
+{
+	lockdep_assert_held(&load_lock);
+	return ending || system_state > SYSTEM_RUNNING;
+}
+
 /* What it was made of; the ranges are known during init only. */
 static struct dpmgr_mapping emul_mapping;
 static struct dpmgr_config config = {
 	.module = THIS_MODULE,
 	.mapping = &dpmgr_mapping_reserved,
 	.emul_mapping = &emul_mapping,
+	.kernel_ends = kernel_ends,
 };
 
 /* The parameters, parsed. */
@@ -313,6 +328,8 @@ static int reboot_begins(struct notifier_block *nb, unsigned long event,
 			 void *command)
 {
 	guard(mutex)(&load_lock);
+	/* A load that waits for the lock must not restore what nobody saves again. */
+	ending = true;
 	if (default_manager)
 		dpmgr_servicing_prepare(default_manager, event, command);
 	return NOTIFY_DONE;
@@ -374,11 +391,9 @@ static int __init load(void)
 	int ret;
 
 	guard(mutex)(&load_lock);
-	/* Nobody would save again what we restore. */
-	if (system_state > SYSTEM_RUNNING) {
-		pr_err("this kernel is about to end: nothing is restored\n");
-		return -EBUSY;
-	}
+	/* dpmgr_create() looks again. Here, nothing has been claimed or closed yet. */
+	if (kernel_ends())
+		return dpmgr_refuse_at_end();
 	ret = dpmgr_config_check(&config) ?: dpmgr_vtl_choose(&config, vtl);
 	if (ret)
 		return ret;

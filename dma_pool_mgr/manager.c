@@ -164,6 +164,13 @@ static int create_pools(struct dpmgr *mgr, const struct dpmgr_config *config)
 	return 0;
 }
 
+/* Say that it is too late for a load. */
+int dpmgr_refuse_at_end(void)
+{
+	pr_err("this kernel is about to end: nothing is restored\n");
+	return -EBUSY;
+}
+
 static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 {
 	int ret;
@@ -179,8 +186,10 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 	ret = create_pools(mgr, config);
 	if (!ret && mgr->region)
 		ret = dpmgr_restore(mgr);
-	ret = ret ?: dpmgr_streams_init(mgr);
-	return ret ?: dpmgr_guard_load(mgr);
+	ret = ret ?: dpmgr_streams_init(mgr) ?: dpmgr_guard_load(mgr);
+	if (!ret && config->kernel_ends && config->kernel_ends())
+		ret = dpmgr_refuse_at_end();
+	return ret;
 }
 
 /**
@@ -192,10 +201,9 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
  *
  * Context: may sleep.
  * Return: the manager; an ERR_PTR of -EINVAL or -ERANGE for a range that breaks
- * a rule, -EBUSY for one that is claimed, -ENOSPC for a state region that is too
- * small, -EBADMSG for saved state that is damaged or doesn't fit, -ENODATA for want
- * of any where that is required, -EOPNOTSUPP
- * for a range that this guest can't share or saved pages that are open to VTL0
+ * a rule, -EBUSY for one that is claimed or if this kernel is about to end, -ENOSPC
+ * for a state region that is too small, -EBADMSG for saved state that is damaged or
+ * doesn't fit, -ENODATA for want of any where that is required, -EOPNOTSUPP for a range that this guest can't share or saved pages that are open to VTL0
  * where there is no VTL backend, -EIO for private pages that can't be closed to
  * VTL0, -ENOMEM.
  */

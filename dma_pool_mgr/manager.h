@@ -36,6 +36,8 @@ enum dpmgr_restore {
  * @vtom_bit: address bit of what is shared; DPMGR_NO_VTOM if there is none
  * @restore: what to do with what the state region holds
  * @keep_commits: see struct dpmgr
+ * @kernel_ends: whether this kernel is about to end: asked before anything saved is
+ *	spent; NULL if that can't be
  */
 struct dpmgr_config {
 	struct module *module;
@@ -50,8 +52,10 @@ struct dpmgr_config {
 	int vtom_bit;
 	enum dpmgr_restore restore;
 	bool keep_commits;
+	bool (*kernel_ends)(void);
 };
 
+int dpmgr_refuse_at_end(void);
 int dpmgr_config_check(const struct dpmgr_config *config);
 struct dpmgr *dpmgr_create(const struct dpmgr_config *config);
 void dpmgr_destroy(struct dpmgr *mgr);

@@ -281,6 +281,41 @@ static void what_the_next_load_would_refuse_is_not_committed(struct kunit *test)
 	lifecycle_restart(test, f, DPMGR_REGION_GOOD);
 }
 
+/* How often it is still asked before the answer is yes. */
+static unsigned int goes_on_for;
+
+static bool kernel_ends_soon(void)
+{
+	return !goes_on_for || !goes_on_for--;
+}
+
+static void a_load_that_the_kernels_end_overtakes_spends_nothing(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = fixture_client(test, f, "disk");
+	static u8 before[STATE_SIZE];
+	struct dpmgr *mgr;
+
+	fixture_alloc(test, client, SZ_8K, "queue");
+	KUNIT_ASSERT_EQ(test, dpmgr_commit(f->mgr), 0);
+	dpmgr_client_destroy(client);
+	fixture_unload(f);
+	memcpy(before, phys_to_virt(f->state.start), STATE_SIZE);
+
+	f->config.kernel_ends = kernel_ends_soon;
+	goes_on_for = 0;
+	mgr = dpmgr_create(&f->config);
+	KUNIT_ASSERT_EQ(test, -EBUSY, PTR_ERR_OR_ZERO(mgr));
+	KUNIT_EXPECT_EQ(test, 0, memcmp(before, phys_to_virt(f->state.start), STATE_SIZE));
+
+	goes_on_for = UINT_MAX;
+	fixture_load(test, f);
+	KUNIT_EXPECT_LT(test, goes_on_for, UINT_MAX);
+	client = fixture_client(test, f, "disk");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dpmgr_retrieve_next(client));
+	dpmgr_client_destroy(client);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(what_the_next_load_would_refuse_is_not_committed),
 	KUNIT_CASE(nobody_new_persists_once_a_kexec_has_begun),
@@ -295,6 +330,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_kexec_that_cannot_save_again_leaves_what_was_committed),
 	KUNIT_CASE(nothing_is_done_by_hand_once_the_kernel_ends),
 	KUNIT_CASE(a_region_that_is_too_small_stops_servicing_by_hand),
+	KUNIT_CASE(a_load_that_the_kernels_end_overtakes_spends_nothing),
 	{}
 };
 
