@@ -16,6 +16,7 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 
+#include "core/rules.h"
 #include "dpmgr.h"
 #include "identity.h"
 
@@ -372,7 +373,6 @@ void dpmgr_buf_look(const struct dpmgr_page_run *run,
 int dpmgr_state_charge(struct dpmgr *mgr, u64 bytes);
 void dpmgr_state_uncharge(struct dpmgr *mgr, u64 bytes);
 void dpmgr_state_report(const struct dpmgr *mgr, u64 bytes);
-int dpmgr_text_check(const char *text, size_t max_len, char lowest);
 const char *dpmgr_buf_state_name(enum dpmgr_buf_state state);
 
 /* buffer.c */

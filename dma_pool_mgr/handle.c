@@ -48,25 +48,6 @@ const char *dpmgr_buf_state_name(enum dpmgr_buf_state state)
 }
 
 /*
- * Is @text a string of 1 to @max_len printable bytes, none below @lowest?
- * 0, -EINVAL or -ENAMETOOLONG.
- */
-int dpmgr_text_check(const char *text, size_t max_len, char lowest)
-{
-	size_t i;
-
-	if (!text || !*text)
-		return -EINVAL;
-	for (i = 0; i <= max_len; i++) {
-		if (!text[i])
-			return 0;
-		if (text[i] < lowest || text[i] > '~')
-			return -EINVAL;
-	}
-	return -ENAMETOOLONG;
-}
-
-/*
  * Keep room in the state region for @bytes more. 0 or -ENOSPC, which another may
  * get too soon while this one finds out.
  */

@@ -9,19 +9,7 @@
 #include <linux/string.h>
 
 #include "client.h"
-#include "core/hv_abi.h"
-
-static bool vtl0_mask_is_legal(const struct dpmgr_client_params *params)
-{
-	const u32 at_least = DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
-
-	if (!params->vtl0_mask)
-		return true;
-	return params->visibility == DPMGR_PRIVATE &&
-	       params->lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
-	       (params->vtl0_mask & at_least) == at_least &&
-	       dpmgr_hv_map_flags_valid(params->vtl0_mask);
-}
+#include "core/rules.h"
 
 /* What VTL0 may do with the client's buffers; 0 where it needs no leave. */
 u32 dpmgr_params_vtl0_mask(const struct dpmgr_client_params *params)
@@ -38,8 +26,7 @@ static int check_params(const struct dpmgr_client_params *params,
 {
 	int ret;
 
-	*rule = "a name has 1 to 63 printable ASCII bytes and no space";
-	ret = dpmgr_text_check(params->name, DPMGR_NAME_MAX, '!');
+	ret = dpmgr_name_check(params->name, rule);
 	if (ret)
 		return ret;
 
@@ -61,7 +48,8 @@ static int check_params(const struct dpmgr_client_params *params,
 	if (!params->quota)
 		return ret;
 	*rule = "vtl0_mask is 0, or a private VTL0 client's: reading, writing, perhaps execution";
-	if (!vtl0_mask_is_legal(params))
+	if (!dpmgr_vtl0_mask_is_legal(params->vtl0_mask, params->visibility,
+				      params->lower_vtl))
 		return ret;
 	*rule = "reserved fields must be zero";
 	if (params->reserved32 || memchr_inv(params->reserved, 0, sizeof(params->reserved)))
@@ -69,11 +57,6 @@ static int check_params(const struct dpmgr_client_params *params,
 
 	*rule = "freeze and thaw are a persistent client's";
 	if ((params->freeze || params->thaw) && !params->persistent)
-		return ret;
-	/* It names a directory in sysfs, in which a slash becomes an '!'. */
-	*rule = "a name must not be . or .. nor have a '!'";
-	if (!strcmp(params->name, ".") || !strcmp(params->name, "..") ||
-	    strchr(params->name, '!'))
 		return ret;
 	return 0;
 }

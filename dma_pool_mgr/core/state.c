@@ -14,12 +14,14 @@
 #include <asm/byteorder.h>
 #include <linux/align.h>
 #include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/overflow.h>
 #include <linux/string.h>
 
-#include <linux/dma_pool_mgr.h>
-
+#include "page_alloc.h"
+#include "rules.h"
 #include "state.h"
 
 /**
@@ -87,19 +89,17 @@ static bool string_is_good(const struct dpmgr_state *state, u32 offset,
 			   size_t max_len, char lowest)
 {
 	const char *string = state->strings + offset;
-	size_t room, i;
 
 	if (offset >= state->strings_len)
 		return false;
-	room = min_t(u64, state->strings_len - offset, max_len + 1);
-	for (i = 0; i < room && string[i]; i++)
-		if (string[i] < lowest || string[i] > '~')
-			return false;
-	return i && i < room;
+	/* It ends in the section, and is legal. */
+	return memchr(string, 0, min_t(u64, state->strings_len - offset, max_len + 1)) &&
+	       !dpmgr_text_check(string, max_len, lowest);
 }
 
-static const char *check_ranges(const struct dpmgr_state *state)
+static const char *check_ranges(const struct dpmgr_state *state, u32 page_size)
 {
+	const u64 last_end = (U64_MAX >> ilog2(page_size)) + 1;
 	u64 end = 0, i;
 
 	for (i = 0; i < state->nr_ranges; i++) {
@@ -109,8 +109,9 @@ static const char *check_ranges(const struct dpmgr_state *state)
 		if (base_pfn < end)
 			return "saved ranges overlap or are not in ascending order";
 		if (!range->nr_pages ||
+		    le64_to_cpu(range->nr_pages) > DPMGR_PAGES_MAX ||
 		    check_add_overflow(base_pfn, le64_to_cpu(range->nr_pages),
-				       &end))
+				       &end) || end > last_end)
 			return "a saved range's length is impossible";
 		if (range->visibility > DPMGR_ABI_PRIVATE)
 			return "a saved range's visibility is unknown";
@@ -120,18 +121,13 @@ static const char *check_ranges(const struct dpmgr_state *state)
 	return NULL;
 }
 
-/* Whoever may let VTL0 in lets it read and write. Version 1.1; reserved before. */
+/* Version 1.1; reserved before. */
 static bool vtl0_mask_is_good(const struct dpmgr_state *state,
 			      const struct dpmgr_abi_client *client)
 {
-	const u8 at_least = DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
-
-	if (!client->vtl0_mask)
-		return true;
-	return state->pages && client->visibility == DPMGR_ABI_PRIVATE &&
-	       client->lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
-	       (client->vtl0_mask & at_least) == at_least &&
-	       client->vtl0_mask <= DPMGR_VTL0_MASK_ALL;
+	return (state->pages || !client->vtl0_mask) &&
+	       dpmgr_vtl0_mask_is_legal(client->vtl0_mask, client->visibility,
+					client->lower_vtl);
 }
 
 static const char *check_clients(const struct dpmgr_state *state)
@@ -142,9 +138,12 @@ static const char *check_clients(const struct dpmgr_state *state)
 	for (i = 0; i < state->nr_clients; i++) {
 		const struct dpmgr_abi_client *client = &state->clients[i];
 		u32 name = le32_to_cpu(client->name);
+		const char *rule;
 
 		if (!string_is_good(state, name, DPMGR_NAME_MAX, '!'))
 			return "a saved client's name is not a legal name";
+		if (dpmgr_name_check(state->strings + name, &rule))
+			return "a saved client's name is ., .. or has a '!', which no driver can claim";
 		if (strcmp(previous, state->strings + name) >= 0)
 			return "saved clients are not in ascending order of names";
 		previous = state->strings + name;
@@ -437,7 +436,7 @@ int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,
 	*state = (struct dpmgr_state){};
 	*why = split_sections(payload, len, state);
 	if (!*why)
-		*why = check_ranges(state);
+		*why = check_ranges(state, page_size);
 	if (!*why)
 		*why = check_clients(state);
 	if (!*why)

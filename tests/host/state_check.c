@@ -111,7 +111,7 @@ static bool is_zero(const u8 *bytes, u64 len)
 	return true;
 }
 
-static const char *check_ranges(const struct dpmgr_state *state)
+static const char *check_ranges(const struct dpmgr_state *state, u32 page_size)
 {
 	u64 i, j;
 	const char *what = NULL;
@@ -120,6 +120,8 @@ static const char *check_ranges(const struct dpmgr_state *state)
 		const struct dpmgr_abi_range *range = &state->ranges[i];
 
 		what = what ?: WHEN(!is_run_of_pages(range->base_pfn, range->nr_pages));
+		what = what ?: WHEN(range->nr_pages > 0xfffffffe);
+		what = what ?: WHEN(range->base_pfn + range->nr_pages - 1 > U64_MAX / page_size);
 		what = what ?: WHEN(range->visibility != DPMGR_ABI_SHARED &&
 			range->visibility != DPMGR_ABI_PRIVATE);
 		what = what ?: WHEN(!is_zero(range->reserved, sizeof(range->reserved)));
@@ -143,10 +145,14 @@ static const char *check_clients(const struct dpmgr_state *state)
 		const struct dpmgr_abi_client *client = &state->clients[i];
 
 		what = what ?: WHEN(!is_string(state, client->name, 63, 0x21));
+		what = what ?: WHEN(strchr(state->strings + client->name, 0x21));
+		what = what ?: WHEN(!strcmp(state->strings + client->name, "."));
+		what = what ?: WHEN(!strcmp(state->strings + client->name, ".."));
 		what = what ?: WHEN(client->visibility != DPMGR_ABI_SHARED &&
 			client->visibility != DPMGR_ABI_PRIVATE);
 		what = what ?: WHEN(client->lower_vtl != 0 && client->lower_vtl != 1);
 		what = what ?: WHEN(client->vtl0_mask & ~0xf);
+		what = what ?: WHEN((client->vtl0_mask & 4) && !(client->vtl0_mask & 8));
 		what = what ?: WHEN(client->vtl0_mask &&
 			(client->visibility != DPMGR_ABI_PRIVATE || client->lower_vtl != 1 ||
 			 (client->vtl0_mask & 3) != 3 || !state->pages));
@@ -258,7 +264,7 @@ const char *state_violation(const struct dpmgr_state *state, const void *payload
 {
 	const char *what = check_spans(state, (struct span){ payload, len });
 
-	return what ?: check_ranges(state) ?: check_clients(state) ?:
+	return what ?: check_ranges(state, page_size) ?: check_clients(state) ?:
 	       check_runs(state, page_size) ?: check_pages(state) ?:
 	       check_devices(state);
 }

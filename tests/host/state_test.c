@@ -2,6 +2,7 @@
 /*
  * Payloads: what is written is decoded, and each rule of the format is checked.
  */
+#include "core/page_alloc.h"
 #include "state_fixture.h"
 
 TEST(what_was_written_is_decoded)
@@ -145,6 +146,9 @@ TEST(each_rule_of_the_format_is_checked)
 		REFUSED(minor, strings[1] = ' ');
 		REFUSED(minor, strings[1] = '\n');
 		REFUSED(minor, strings[1] = 0x7f);
+		REFUSED(minor, strings[1] = '!');
+		REFUSED(minor, strings[3] = '!');
+		ACCEPTED(minor, strings[1] = '"');
 		REFUSED(minor, client[0].visibility = 2);
 		REFUSED(minor, client[0].visibility = DPMGR_ABI_SHARED);
 		REFUSED(minor, client[1].lower_vtl = 2);
@@ -157,6 +161,8 @@ TEST(each_rule_of_the_format_is_checked)
 		REFUSED(minor, run[0].base_pfn = 0x10);
 		REFUSED(minor, run[3].base_pfn = 0x300);
 		REFUSED(minor, run[0].client = 2);
+		/* What follows the clients would do for a shared one. */
+		REFUSED(minor, run[7].client = 2);
 		REFUSED(minor, run[0].client = 1);
 		REFUSED(minor, run[0].tag = 0x10000);
 		REFUSED(minor, run[0].tag = U32_MAX);
@@ -199,18 +205,55 @@ TEST(ranges_and_clients_are_checked_even_if_no_run_is_in_them)
 	two[1].base_pfn = 0x200;
 	two[1].nr_pages = 0;
 	CHECK(decode_exact(make_small(two, 2, NULL, 0, 0)) == -EBADMSG);
-	two[1].nr_pages = U64_MAX - 0x1ff;
+	/* As for a range that is given at load. */
+	two[1].nr_pages = DPMGR_PAGES_MAX + 1;
 	CHECK(decode_exact(make_small(two, 2, NULL, 0, 0)) == -EBADMSG);
 	two[1].nr_pages--;
 	CHECK(!decode_exact(make_small(two, 2, NULL, 0, 0)));
+	two[1].base_pfn = (U64_MAX >> 12) - two[1].nr_pages + 1;
+	CHECK(!decode_exact(make_small(two, 2, NULL, 0, 0)));
+	two[1].base_pfn++;
+	CHECK(decode_exact(make_small(two, 2, NULL, 0, 0)) == -EBADMSG);
+}
+
+/* Clients of these names, in their order; none has a run. */
+static int decode_names(const char *first, const char *second)
+{
+	struct dpmgr_abi_client clients[2] = {};
+	struct dpmgr_state_writer writer = { .data = payload, .size = PAYLOAD_SIZE };
+	size_t len;
+
+	dpmgr_state_begin(&writer, DPMGR_ABI_STRINGS);
+	clients[0].name = dpmgr_state_append(&writer, first, strlen(first) + 1);
+	clients[1].name = dpmgr_state_append(&writer, second, strlen(second) + 1);
+	dpmgr_state_end(&writer);
+	len = writer.len;
+	add_section(&len, DPMGR_ABI_RANGES, NULL, 0);
+	add_section(&len, DPMGR_ABI_CLIENTS, clients, sizeof(clients));
+	add_section(&len, DPMGR_ABI_RUNS, NULL, 0);
+	return decode_exact(len);
+}
+
+TEST(a_saved_name_is_one_that_a_driver_may_ask_for)
+{
+	CHECK(!decode_names("a/b", "a:b"));
+	/* Both would be a!b in sysfs. */
+	CHECK(decode_names("a!b", "a/b") == -EBADMSG);
+	CHECK(decode_names("a/b", "b!") == -EBADMSG);
+	CHECK(decode_names(".", "b") == -EBADMSG);
+	CHECK(decode_names("..", "b") == -EBADMSG);
+	CHECK(!decode_names("...", "b"));
+	CHECK(!decode_names("..a", ".a"));
+	CHECK(decode_names("b", "a") == -EBADMSG);
+	CHECK(decode_names("a", "a") == -EBADMSG);
 }
 
 TEST(a_run_at_the_very_top_does_not_wrap)
 {
 	const struct dpmgr_abi_range top = {
-		.base_pfn = U64_MAX - 16, .nr_pages = 16,
+		.base_pfn = (U64_MAX >> 12) - 15, .nr_pages = 16,
 	};
-	struct dpmgr_abi_run last = { .base_pfn = U64_MAX - 4, .nr_pages = 4 };
+	struct dpmgr_abi_run last = { .base_pfn = (U64_MAX >> 12) - 3, .nr_pages = 4 };
 
 	CHECK(!decode_exact(make_small(&top, 1, &last, 1, 0)));
 	last.nr_pages = 5;
@@ -284,6 +327,10 @@ TEST(a_clients_mask_is_possible_and_a_runs_mask_is_its_clients)
 	REFUSED(2, run[7].vtl0_mask = 3);
 	REFUSED(2, client[0].vtl0_mask = 0);
 	ACCEPTED(2, set_masks(0, 0xf));
+	/* Whatever the kernel may execute, user space may. */
+	REFUSED(2, set_masks(0, 7));
+	REFUSED(1, client[0].vtl0_mask = 7);
+	ACCEPTED(2, set_masks(0, 0xb));
 	ACCEPTED(2, set_masks(0, 0));
 	REFUSED(2, set_masks(0, 0x13));
 	/* Who may see it may read and write it. */
@@ -411,6 +458,13 @@ TEST(a_clients_driver_state_is_as_long_as_a_driver_may_save)
 	len = add_1_2(2 * DEVICE_LEN, 8, max + 8);
 	device[1].state_len = max + 1;
 	CHECK(decode_exact(len) == -EBADMSG);
+	/* What one client has is not there for the next, nor is its padding. */
+	len = add_1_2(2 * DEVICE_LEN, 8, 16);
+	device[0].state_len = 8;
+	device[1].state_len = STATE_LEN;
+	CHECK(decode_exact(len) == -EBADMSG);
+	device[1].state_len = 8;
+	CHECK(!decode_exact(len));
 	/* The padding is in the section, not after it. */
 	len = add_1_2(2 * DEVICE_LEN, 8, STATE_LEN);
 	device[1].state_len = STATE_LEN;
