@@ -28,6 +28,7 @@
 #include <linux/string.h>
 
 #include "client.h"
+#include "core/write_back.h"
 #include "guard.h"
 #include "pool.h"
 #include "servicing.h"
@@ -120,6 +121,8 @@ int dpmgr_restore_open(struct dpmgr *mgr, const struct dpmgr_config *config)
 	}
 	mgr->region = region;
 
+	if (!DPMGR_WRITES_BACK)
+		pr_info("this kernel can't write caches back: a reset that keeps memory may lose the last change to the state region\n");
 	dpmgr_region_inspect(region->mapping.vaddr, range->size, PAGE_SIZE,
 			     &region->found);
 	region->generation = region->found.generation;

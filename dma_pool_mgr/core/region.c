@@ -12,12 +12,14 @@
  * written and spent allow a cold start; damaged means that an earlier kernel's
  * devices may still be writing to pages that nobody can name any more.
  *
+ * Each change is written back to memory before the next is made: a reset that keeps
+ * memory drops what is in caches only. See dpmgr_write_back().
+ *
  * Reading works on private copies: memory that others can write must be checked
  * and used from the same bytes.
  *
  * Locking: the caller's; one writer at a time.
  */
-#include <asm/barrier.h>
 #include <asm/byteorder.h>
 #include <linux/align.h>
 #include <linux/compiler.h>
@@ -27,6 +29,7 @@
 #include <linux/string.h>
 
 #include "state.h"
+#include "write_back.h"
 
 /*
  * CRC-32C by __crc32c_le(): crc32c() of libcrc32c can't be called yet when this
@@ -268,6 +271,12 @@ bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size)
 	return info->slot_size == slot_size(size);
 }
 
+static void write_slot_header(void *at, const void *bytes, size_t len)
+{
+	memcpy(at, bytes, len);
+	dpmgr_write_back(at, len);
+}
+
 /**
  * dpmgr_region_format() - start a region that holds nothing to restore
  * @region: the region
@@ -291,25 +300,29 @@ void dpmgr_region_format(void *region, size_t size, u32 generation)
 	memcpy(header.magic, DPMGR_ABI_REGION_MAGIC, magic_len);
 	header.crc = cpu_to_le32(~region_crc(&header));
 
+	/* What slots an older header speaks of don't count any more. */
 	WRITE_ONCE(there->crc, cpu_to_le32(~region_crc(there)));
-	wmb(); /* what slots an older header speaks of don't count any more */
+	dpmgr_write_back(&there->crc, sizeof(there->crc));
+	/* Nothing speaks of an overwritten signature that we take away. */
 	for (slot = 0; slot < 2; slot++)
-		memcpy(slot_at(region, slot_size(size), slot), &empty,
-		       sizeof(empty));
-	wmb(); /* nothing speaks of an overwritten signature that we take away */
+		write_slot_header(slot_at(region, slot_size(size), slot), &empty,
+				  sizeof(empty));
+	/* No signature while the rest changes. */
 	memset(region, 0, magic_len);
-	wmb(); /* no signature while the rest changes */
+	dpmgr_write_back(region, magic_len);
 	memcpy((u8 *)region + magic_len, (u8 *)&header + magic_len,
 	       sizeof(header) - magic_len);
-	wmb(); /* the signature comes after what it stands for */
+	dpmgr_write_back((u8 *)region + magic_len, sizeof(header) - magic_len);
+	/* The signature comes after what it stands for. */
 	memcpy(region, header.magic, magic_len);
-	wmb(); /* the slots' come last: they tell that this one was overwritten */
+	dpmgr_write_back(region, magic_len);
+	/* The slots' come last: they tell that this one was overwritten. */
 	for (slot = 0; slot < 2; slot++)
-		memcpy(slot_at(region, slot_size(size), slot),
-		       DPMGR_ABI_SLOT_MAGIC, sizeof(empty.magic));
-	wmb(); /* from here on, a slot without one is damage */
+		write_slot_header(slot_at(region, slot_size(size), slot),
+				  DPMGR_ABI_SLOT_MAGIC, sizeof(empty.magic));
+	/* From here on, a slot without one is damage. */
 	WRITE_ONCE(there->crc, ~header.crc);
-	wmb(); /* before anything is committed */
+	dpmgr_write_back(&there->crc, sizeof(there->crc));
 }
 
 /**
@@ -326,8 +339,9 @@ void *dpmgr_region_write_begin(void *region, size_t size, unsigned int slot)
 	struct dpmgr_abi_slot *header =
 		slot_at(region, slot_size(size), slot);
 
+	/* It is invalid before anything in it changes. */
 	WRITE_ONCE(header->commit, 0);
-	wmb(); /* it is invalid before anything in it changes */
+	dpmgr_write_back(&header->commit, sizeof(header->commit));
 	return header + 1;
 }
 
@@ -360,7 +374,8 @@ void dpmgr_region_write_end(void *region, size_t size, u32 page_size,
 						   payload_len));
 	copy.crc = cpu_to_le32(slot_crc(&copy));
 	memcpy(header, &copy, offsetof(struct dpmgr_abi_slot, commit));
-	wmb(); /* all of it is there before it counts */
+	/* All of it is there before it counts. */
+	dpmgr_write_back(header, sizeof(*header) + payload_len);
 }
 
 /**
@@ -379,7 +394,7 @@ void dpmgr_region_commit(void *region, size_t size, unsigned int slot,
 		slot_at(region, slot_size(size), slot);
 
 	WRITE_ONCE(header->commit, cpu_to_le64(dpmgr_abi_word(generation)));
-	wmb(); /* and it counts before the caller goes on */
+	dpmgr_write_back(&header->commit, sizeof(header->commit));
 }
 
 /**
@@ -393,8 +408,9 @@ void dpmgr_region_spend(void *region, u32 generation)
 {
 	struct dpmgr_abi_region *header = region;
 
+	/* Before any page of it is handed out. */
 	WRITE_ONCE(header->spent, cpu_to_le64(dpmgr_abi_word(generation)));
-	wmb(); /* before any page of it is handed out */
+	dpmgr_write_back(&header->spent, sizeof(header->spent));
 }
 
 /**
@@ -410,6 +426,7 @@ void dpmgr_region_poison(void *region)
 {
 	struct dpmgr_abi_region *header = region;
 
+	/* Before the caller goes on to whatever may not end well. */
 	WRITE_ONCE(header->spent, 0);
-	wmb(); /* before the caller goes on to whatever may not end well */
+	dpmgr_write_back(&header->spent, sizeof(header->spent));
 }

@@ -34,6 +34,7 @@ static bool passes(const struct test *test)
 {
 	shim_fail_alloc = 0;
 	shim_at_barrier = NULL;
+	shim_at_write_back = NULL;
 	shim_at_gap = NULL;
 	shim_cpu = 0;
 	shim_nr_cpus = SHIM_CPUS;

@@ -6,7 +6,7 @@
 #include "state_fixture.h"
 
 /* The barriers of dpmgr_region_format(). */
-#define FORMAT_BARRIERS	7
+#define FORMAT_BARRIERS	9
 
 static struct dpmgr_region_info inspect(const void *bytes)
 {

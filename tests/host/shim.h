@@ -203,8 +203,18 @@ enum dma_data_direction {
 
 /* What is there only for tests is there. */
 #define CONFIG_KUNIT		1
+#define CONFIG_ARCH_HAS_PMEM_API	1
 #define IS_ENABLED(CONFIG_option)	(CONFIG_option)
 #define EXPORT_SYMBOL_NS_GPL(symbol, ns)
+
+/* Lines that a barrier will have in memory. */
+extern void (*shim_at_write_back)(const void *at, size_t len);
+
+static inline void arch_wb_cache_pmem(void *at, size_t len)
+{
+	if (shim_at_write_back)
+		shim_at_write_back(at, len);
+}
 
 /* What a reader would find if everything ended at this barrier. */
 extern void (*shim_at_barrier)(void);
