@@ -3,12 +3,8 @@
  * Runs all cases.
  */
 #include <setjmp.h>
-#include <unistd.h>
 
 #include "test.h"
-
-/* A case that takes so many seconds hangs, and ends everything. */
-#define HANGS_AFTER	300
 
 char test_context[80];
 
@@ -39,7 +35,6 @@ static bool passes(const struct test *test)
 	shim_cpu = 0;
 	shim_nr_cpus = SHIM_CPUS;
 	*test_context = '\0';
-	alarm(HANGS_AFTER);
 	if (setjmp(failed))
 		return false;
 	test->run();
