@@ -143,9 +143,7 @@ def story(guest, bench, ram, between_kernels):
     kexec = bench.mark()
     console = len(vm.read_log(guest.log))
     guest.send("kexec -e")
-    while "Linux version" not in vm.read_log(guest.log)[console:]:
-        guest.check_log()
-        time.sleep(0.05)
+    guest.wait_for_kernel(console)
     tell("The second kernel begins to boot. From outside, the disk gets a critical "
          "warning: an event for a driver that isn't there yet.")
     bench.warn("disk", 4)
@@ -160,10 +158,7 @@ def story(guest, bench, ram, between_kernels):
     log = load_driver(guest)
     nvme.expect_taken_over(log)
     gap = bench.gap(kexec)
-    time.sleep(0.5)
-    log += guest.dmesg()
-    if ": event: type 1" not in log:
-        raise vm.Failure("the event is lost")
+    nvme.wait_for_event(guest, log)
     tell("It has the event that came in between. Still only its data pages are open:")
     show_protections(guest, ram)
     nvme.set_up(guest)

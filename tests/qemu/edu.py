@@ -58,7 +58,6 @@ def page_in_file(path, pfn):
 # ---- streams -------------------------------------------------------------
 
 STREAM_SYSFS = "/sys/bus/pci/drivers/dpmgr_stream/0*"
-STREAM_SECONDS = 150
 # What the driver tries, as (bytes, offset in its memory).
 STREAMS = [(1, 0), (1, 4095), (2, 3), (2, 4095), (511, 77), (4096, 0), (4096, 1),
            (4099, 4001), (10000, 513), (65536, 63), (1 << 20, 7)]
@@ -71,7 +70,7 @@ def load_streams(guest, choice, parameters=""):
     """Load the driver, whose streams must all work; return the lines about them, the
     page that stays and its part's DMA address."""
     guest.dmesg()
-    guest.run("modprobe dpmgr_stream " + parameters, STREAM_SECONDS)
+    guest.run("modprobe dpmgr_stream " + parameters)
     log = guest.dmesg()
     tried = re.findall(r"^dpmgr_stream .*: (\d+) bytes at offset (\d+), dma_addr "
                        r"(0x[0-9a-f]+), (\w+): ok$", log, re.M)

@@ -12,6 +12,7 @@ import subprocess
 import threading
 
 import initramfs
+import watchdog
 from vm import Failure
 
 TOOLS = ["usr/bin/fio", "sbin/mke2fs", "sbin/sfdisk"]
@@ -95,7 +96,7 @@ class Bench:
         if not self.monitor:
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(self.qmp_path)
-            connection.settimeout(60)
+            connection.settimeout(watchdog.SILENCE)
             self.monitor = connection.makefile("rw")
             self.monitor.readline()
             self.qmp("qmp_capabilities")
@@ -199,7 +200,8 @@ def load(guest, which=None, parameters=""):
     for address in which or addresses(guest):
         give(guest, address)
     guest.dmesg()
-    guest.run(f"modprobe dpmgr_nvme {parameters}")
+    # A freeze refuses to wait for longer, and there is always I/O that comes to its end.
+    guest.run(f"modprobe dpmgr_nvme drain_ms=600000 {parameters}")
     return guest.dmesg()
 
 
@@ -219,10 +221,21 @@ def expect_cold_start(log, why):
         raise Failure(f"a cold start because {why!r} was expected:\n{log}")
 
 
-def fio(guest, job, seconds=120):
+def wait_for_event(guest, log=""):
+    """Wait until the driver has told of an event, if it has not done so in LOG, which was
+    read last."""
+    if ": event: type 1" not in log:
+        guest.wait_for("dmesg | grep -q ': event: type 1'")
+
+
+def wait_for_inflight(guest, nr, disk="dpnvme0n1"):
+    """Wait until so many reads and writes are on their way."""
+    guest.wait_for(f"[ $(awk '{{ print $1 + $2 }}' /sys/block/{disk}/inflight) -ge {nr} ]")
+
+
+def fio(guest, job):
     """Run fio; return its figures."""
-    out = guest.run(f"{tool('fio')} --output-format=json --name=job {job} 2>/dev/null",
-                    seconds)
+    out = guest.run(f"{tool('fio')} --output-format=json --name=job {job} 2>/dev/null")
     report = json.loads(out[out.index("{"):])["jobs"][0]
     if report["error"]:
         raise Failure(f"fio {job}: error {report['error']}")

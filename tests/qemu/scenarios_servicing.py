@@ -43,18 +43,6 @@ def expect_module_held(guest):
     expect(status and "in use" in output, f"{status}: {output}")
 
 
-def expect_scrubbed(ram, buffers):
-    """The pages of what were BUFFERS are zero, soon."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return soak.expect_zero(ram, buffers)
-        except vm.Failure:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
 # ---- a new module without a new kernel -----------------------------------
 
 CLIENTS = 6
@@ -299,7 +287,7 @@ def by_hand(test, guest, ram):
         time.sleep(0.5)
         soak.expect_contents(ram, before["soak-4"])
         action(guest, "unpreserve")
-        expect_scrubbed(ram, before["soak-4"])
+        soak.wait_scrubbed(guest, ram, before["soak-4"])
         soak.bind(guest, "soak-3")
         expect(soak.buffers(guest) == before | {"soak-4": set()},
                "the buffers are not those of before")
@@ -334,18 +322,13 @@ def finish_policies(test, guest, ram, before, edu_pfn, edu_config):
         log = expect_write_refused(guest, f"{SYSFS}/finish", "reclaim", CLAIMED)
         expect_in('dma_pool_mgr: .*edu', log, "the log")
         expect("edu" in names(), f"clients are {names()}")
-        try:
-            soak.expect_zero(ram, edu_page)
-        except vm.Failure:
-            pass
-        else:
-            raise vm.Failure("its page was scrubbed")
+        expect(not soak.are_zero(ram, edu_page), "its page was scrubbed")
     with test.case("finish: reclaim takes it back when it doesn't, scrubbed, and leaves "
                    "alone what it can't tell of"):
         set_bus_master(guest, edu_config, False)
         expect_write_refused(guest, f"{SYSFS}/finish", "reclaim", CLAIMED)
         expect("edu" not in names() and "soak-5" in names(), f"clients are {names()}")
-        expect_scrubbed(ram, edu_page)
+        soak.wait_scrubbed(guest, ram, edu_page)
         soak.expect_contents(ram, before["soak-5"])
     with test.case("finish: leak keeps out of use, also over the next kexec, what is "
                    "orphaned too"):
@@ -370,7 +353,7 @@ def finish_policies(test, guest, ram, before, edu_pfn, edu_config):
                    "kept out of use, scrubbed"):
         for name in ("soak-0", "soak-5"):
             soak.command(guest, "stopped", name)
-            expect_scrubbed(ram, before[name])
+            soak.wait_scrubbed(guest, ram, before[name])
             expect(not soak.clients(guest)[name].kept_out, f"{name} still has some")
     with test.case("finish: reclaim-forced takes back all that is nobody's"):
         soak.unbind(guest, "soak-1")
@@ -379,7 +362,7 @@ def finish_policies(test, guest, ram, before, edu_pfn, edu_config):
         expect_write_refused(guest, f"{SYSFS}/finish", "reclaim", CLAIMED)
         guest.run(f"echo reclaim-forced > {SYSFS}/finish")
         expect("soak-1" not in names(), f"clients are {names()}")
-        expect_scrubbed(ram, gone)
+        soak.wait_scrubbed(guest, ram, gone)
         guest.run(f"echo fail > {SYSFS}/finish")
         soak.command(guest, "verify")
 
@@ -397,7 +380,7 @@ def damage(test, guest, ram):
         soak.expect_contents(ram, before)
         guest.run(steps.load_command(GROWN) + " restore=discard")
         expect(not guest.run(f"ls {SYSFS}/clients").split(), "there are clients")
-        expect_scrubbed(ram, before)
+        soak.wait_scrubbed(guest, ram, before)
         soak.load(guest, CLIENTS)
         soak.command(guest, "change", "7 100")
         soak.command(guest, "verify")

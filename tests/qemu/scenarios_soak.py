@@ -17,7 +17,6 @@ import state
 import steps
 from scenarios import expect, scenario
 from steps import SMALL
-from vm import Failure
 
 
 def chances(test):
@@ -103,26 +102,16 @@ class Fleet:
         for name in self.some(self.live, 0.4):
             if self.kept[name]:
                 soak.command(self.guest, "stopped", name)
-                self.expect_scrubbed(self.kept[name])
+                soak.wait_scrubbed(self.guest, self.ram, self.kept[name])
                 self.kept[name] = set()
         if self.absent and self.chance.random() < 0.2:
             gone = [buffer for name in self.absent
                     for buffer in self.absent[name] | self.kept[name]]
             self.guest.run(f"echo reclaim-forced > {steps.SYSFS}/finish")
-            self.expect_scrubbed(gone)
+            soak.wait_scrubbed(self.guest, self.ram, gone)
             for name in self.absent:
                 self.absent[name] = set()
                 self.kept[name] = set()
-
-    def expect_scrubbed(self, buffers):
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                return soak.expect_zero(self.ram, buffers)
-            except Failure:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
 
     def kexec(self):
         """Some may not be kept, some refuse to freeze, some don't come back."""
@@ -157,8 +146,7 @@ def kexecs(test):
     chance = chances(test)
     rounds = amount("KEXECS", 5)
     ram = test.ram()
-    with test.boot(steps.memmap(SMALL) + FAST_BOOT, ram=ram,
-                   life=60 + 60 * rounds) as guest:
+    with test.boot(steps.memmap(SMALL) + FAST_BOOT, ram=ram) as guest:
         fleet = Fleet(guest, ram, chance, 12)
         with test.case("every byte of every buffer is verified, of drivers that allocate, "
                        "free, go and come"):
@@ -196,6 +184,10 @@ KILL_CHANGES = 100
 # Seconds: encoding so many, and the checksum, when the host has nothing else to do.
 LONGEST_SAVE = 0.01
 
+# Seconds between two looks at the state region.
+LOOK = 0.0002
+
+
 class Victim:
     """A guest that commits in a loop, to be killed and started again."""
 
@@ -205,6 +197,7 @@ class Victim:
         self.ram = ram
         self.killed = 0
         self.counted = 0
+        self.missed = False
 
     def region(self):
         return state.Region(self.ram, MANY.state)
@@ -240,28 +233,30 @@ class Victim:
     def commit_until_killed(self, guest):
         """Cut the power some commits later, at a random moment of a save or soon
         after: when the drivers are frozen, or when that is committed, after they have
-        freed buffers. Between commits a good generation is there from the first on."""
+        freed buffers. Between commits a good generation is there from the first on.
+        After a kill that came too late for a slot that is being written, wait for a
+        moment that does not: on a busy machine they would all be late."""
         spent = self.region().spent
         seed = self.chance.randrange(1 << 32)
         guest.send(f"echo {seed} {KILL_CHANGES} > {soak.DEBUGFS}/commit_loop")
         watch = state.Watch(self.ram, MANY.state)
         commits = self.chance.randint(1, 8)
-        self.wait_until(guest, lambda: watch.newest() >= spent + commits)
-        self.wait_until(guest, self.chance.choice([watch.is_written,
-                                                   watch.is_written_again]))
-        time.sleep(self.chance.uniform(0, LONGEST_SAVE))
+        guest.wait_until(lambda: watch.newest() >= spent + commits, "commits", LOOK)
+        is_save = self.chance.choice([watch.is_written, watch.is_written_again])
+        longest = LONGEST_SAVE
+        while True:
+            guest.wait_until(is_save, "a save", LOOK)
+            time.sleep(self.chance.uniform(0, longest))
+            guest.stand_still()
+            hit = any(slot.torn() for slot in self.region().slots)
+            if hit or not self.missed:
+                break
+            longest /= 2
+            guest.go_on()
+        self.missed = not hit
         guest.kill()
         watch.close()
         self.killed += 1
-
-    @staticmethod
-    def wait_until(guest, happens):
-        deadline = time.monotonic() + 60
-        while not happens():
-            if time.monotonic() > deadline:
-                guest.check_log()
-                raise Failure("there is no commit in 60 s")
-            time.sleep(0.0002)
 
     def once(self, wanted):
         """Boot, verify what the last kill left, and be killed, unless WANTED kills have
@@ -304,8 +299,6 @@ def kill(test):
                    "with exactly the last committed generation, every byte of every buffer "
                    f"verified: {kills} kills"):
         while victim.counted < kills:
-            expect(victim.killed < 5 * kills + 10,
-                   f"of {victim.killed} kills only {victim.counted} hit a save")
             before = victim.counted
             victim.once(kills)
             if victim.counted > before and victim.counted % 20 == 0:

@@ -38,21 +38,21 @@ def ours(log):
     return " / ".join(re.findall("^dpmgr_soak: .*", log, re.M))
 
 
-def load(guest, clients, skip=(), seconds=60):
+def load(guest, clients, skip=()):
     """Load the driver, which must find everything as it was handed over."""
     guest.dmesg()
     status, output = guest.try_run(f"modprobe dpmgr_soak clients={clients}"
-                                   + (f" skip={','.join(skip)}" if skip else ""), seconds)
+                                   + (f" skip={','.join(skip)}" if skip else ""))
     log = guest.dmesg()
     if status:
         raise Failure(output.strip() + ": " + ours(log))
     return log
 
 
-def command(guest, name, text="", seconds=60):
+def command(guest, name, text=""):
     """Write TEXT to the driver's file NAME, which must take it."""
     guest.dmesg()
-    status, output = guest.try_run(f"echo {text} > {DEBUGFS}/{name}", seconds)
+    status, output = guest.try_run(f"echo {text} > {DEBUGFS}/{name}")
     if status:
         raise Failure(f"{name} {text}: {output.strip()}: {ours(guest.dmesg())}")
 
@@ -106,10 +106,16 @@ def expect_contents(path, some):
                 raise Failure(f"{buffer}: its memory is not as it was")
 
 
-def expect_zero(path, some):
-    """The pages of what were SOME buffers have been scrubbed."""
+def are_zero(path, some):
+    """Have the pages of what were SOME buffers been scrubbed?"""
     with open(path, "rb") as ram:
         for buffer in some:
             ram.seek(buffer.pfn * PAGE)
             if any(ram.read(buffer.pages * PAGE)):
-                raise Failure(f"{buffer}: its pages are not zero")
+                return False
+    return True
+
+
+def wait_scrubbed(guest, path, some):
+    """Wait until that is so."""
+    guest.wait_until(lambda: are_zero(path, some), "pages that were freed are scrubbed")

@@ -5,6 +5,9 @@ The console goes to a log file. Commands go over a second serial port to the
 guest's init, which runs them one at a time and sends back their output: so the
 guest does nothing that the host hasn't asked for, and stands still while the host
 looks at its memory or changes it.
+
+While the host waits, the guest is watched: it may take any time, but not be silent for
+long (watchdog.py). Nothing here has another limit of time.
 """
 
 import base64
@@ -17,10 +20,12 @@ import socket
 import subprocess
 import time
 
-BOOT_SECONDS = 120
-COMMAND_SECONDS = 60
-LIFE_SECONDS = 600
+import watchdog
+
 FIFO_CHARACTERS = 16
+
+# Seconds from one look at what a guest does to the next.
+LOOK = 0.05
 
 SPLAT = re.compile(
     r"WARNING: |BUG: |BUG kmalloc|Oops|Call Trace:|Kernel panic|UBSAN:|"
@@ -46,15 +51,15 @@ class Guest:
 
     def __init__(self, image, log, append="", memory="1G", ram=None, devices=(),
                  cpus=2, accel="tcg,thread=single", alias_bit=None,
-                 life=LIFE_SECONDS):
+                 life=watchdog.LIFE):
         """IMAGE: (kernel, initrd); LOG: the console's log, appended to; RAM: a
         file to be the guest's memory, shared with us and kept; DEVICES: more
         arguments for QEMU; ALIAS_BIT: RAM, a file then, also answers at its
         addresses with this bit, as shared memory does on a confidential VM; LIFE:
-        seconds after which it is ended, whatever it does."""
+        seconds for which it may be waited, whatever it does: there is always such a limit,
+        and a slow machine must not reach it."""
         self.log = log
         self.log_start = len(read_log(log))
-        self.pid_file = log + ".pid"
         self.expected_splats = 0
         self.agent, theirs = socket.socketpair()
         # One thread for all virtual CPUs, unless somebody knows better: with a
@@ -62,9 +67,10 @@ class Guest:
         # its code, has already removed.
         accel = os.environ.get("QEMU_ACCEL", accel)
         arguments = [
-            "timeout", "--kill-after=5", str(life),
+            # It ends with the thread that starts it.
+            "setpriv", "--pdeathsig", "KILL",
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic",
-            "-pidfile", self.pid_file, "-no-reboot", "-accel", accel, "-smp", str(cpus),
+            "-no-reboot", "-accel", accel, "-smp", str(cpus),
             "-chardev", f"file,id=console,path={log},append=on",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=agent,fd={theirs.fileno()}",
@@ -87,54 +93,74 @@ class Guest:
                           f"size={memory},mem-path={ram}",
                           "-device", f"pc-dimm,memdev=alias,addr={1 << alias_bit:#x}"]
         arguments += ["-machine", machine, "-cpu", cpu, "-m", memory + slots,
-                      "-append", f"console=ttyS0 panic=-1 retain_initrd {append}", *devices]
+                      "-append", f"console=ttyS0 panic=-1 retain_initrd {watchdog.PARAMETERS} {append}",
+                      *devices]
         self.process = subprocess.Popen(
             arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         theirs.close()
         self.pending = b""
+        self.watchdog = watchdog.Watchdog([log], life)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.agent.close()
-        self.process.terminate()
+        self.process.kill()
         self.process.wait()
         self.process.stderr.close()
 
-    def _receive(self, enough, seconds, what):
+    def _expect_alive(self, what):
+        """The guest may still do WHAT it is waited for."""
+        if self.process.poll() is not None:
+            self.check_log()
+            error = self.process.stderr.read().strip()
+            raise Failure(f"{what}: QEMU ended {error}")
+        why = self.watchdog.verdict()
+        if why:
+            self.check_log()
+            raise Failure(f"{what}: the guest is dead: {why}")
+
+    def _receive(self, enough, what):
         """Read from the agent until ENOUGH(pending) says where to cut."""
-        deadline = time.monotonic() + seconds
+        self.watchdog.heard()
         while True:
             end = enough(self.pending)
             if end is not None:
                 data, self.pending = self.pending[:end], self.pending[end:]
                 return data
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.check_log()
-                raise Failure(f"{what}: no answer in {seconds} s")
-            if select.select([self.agent], [], [], left)[0]:
+            if select.select([self.agent], [], [], watchdog.INTERVAL)[0]:
                 data = self.agent.recv(65536)
                 if not data:
                     self.process.wait()
-                    self.check_log()
-                    error = self.process.stderr.read().strip()
-                    raise Failure(f"{what}: QEMU ended {error}")
                 self.pending += data
+                self.watchdog.heard(len(data))
+            self._expect_alive(what)
 
-    def _line(self, seconds, what):
+    def _line(self, what):
         def end_of_line(data):
             return data.index(b"\n") + 1 if b"\n" in data else None
-        return self._receive(end_of_line, seconds, what).decode().strip()
+        return self._receive(end_of_line, what).decode().strip()
 
-    def wait_ready(self, what="boot", seconds=BOOT_SECONDS):
+    def wait_ready(self, what="boot"):
         """Wait until a kernel is up and its init waits for commands."""
         # Firmware and early kernels may say something on the port as well.
-        deadline = time.monotonic() + seconds
-        while not self._line(deadline - time.monotonic(), what).endswith("ready"):
+        while not self._line(what).endswith("ready"):
             pass
+
+    def wait_until(self, happens, what, interval=LOOK):
+        """Wait until HAPPENS(), which looks at the guest from outside, is true, and look
+        every INTERVAL. WHAT: what is waited for."""
+        self.watchdog.heard()
+        while not happens():
+            self._expect_alive(what)
+            time.sleep(interval)
+
+    def wait_for_kernel(self, start):
+        """Wait until the next kernel has begun, by the console from START on."""
+        self.wait_until(lambda: "Linux version" in read_log(self.log)[start:],
+                        "the next kernel")
 
     def send(self, command):
         """Start COMMAND and don't wait: for what ends this kernel."""
@@ -143,26 +169,30 @@ class Guest:
         message = (hashlib.md5(line).hexdigest().encode() + b" " + line +
                    b"\n" * FIFO_CHARACTERS)
         self.agent.sendall(message)
-        while (answer := self._line(COMMAND_SECONDS, command)) != "taken":
+        while (answer := self._line(command)) != "taken":
             if answer != "again":
                 raise Failure(f"{command}: the guest's init says {answer!r}")
             self.agent.sendall(message)
 
-    def try_run(self, command, seconds=COMMAND_SECONDS):
+    def try_run(self, command):
         """Run COMMAND in the guest's shell; return (exit status, output)."""
         self.send(command)
-        status, length = map(int, self._line(seconds, command).split())
+        status, length = map(int, self._line(command).split())
         output = self._receive(
-            lambda data: length if len(data) >= length else None, seconds, command)
+            lambda data: length if len(data) >= length else None, command)
         self.check_log()
         return status, output.decode(errors="replace")
 
-    def run(self, command, seconds=COMMAND_SECONDS):
+    def run(self, command):
         """Run COMMAND, which must succeed; return its output."""
-        status, output = self.try_run(command, seconds)
+        status, output = self.try_run(command)
         if status:
             raise Failure(f"{command}: exit status {status}: {output.strip()}")
         return output
+
+    def wait_for(self, condition):
+        """Wait until CONDITION, a command for the guest's shell, is true."""
+        self.run(f"until {condition}; do sleep 0.1; done")
 
     def dmesg(self, level=7):
         """The kernel's messages since the last call, of LEVEL and below, without
@@ -188,7 +218,7 @@ class Guest:
     def wait_end(self, what="power off"):
         """Wait until QEMU has ended by itself."""
         try:
-            self._receive(lambda data: None, COMMAND_SECONDS, what)
+            self._receive(lambda data: None, what)
         except Failure:
             if self.process.poll() is None:
                 raise
@@ -197,10 +227,16 @@ class Guest:
         self.check_log()
 
     def kill(self):
-        """Cut its power: SIGKILL to QEMU, wherever it is."""
-        with open(self.pid_file, encoding="ascii") as pid:
-            os.kill(int(pid.read()), signal.SIGKILL)
+        """Cut its power: SIGKILL to QEMU, wherever it is, also if it stands still."""
+        self.process.kill()
         self.process.wait()
+
+    def stand_still(self):
+        """Stop the whole machine between two instructions."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def power_off(self):
         self.send("poweroff -f")
