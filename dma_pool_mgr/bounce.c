@@ -17,6 +17,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/align.h>
 #include <linux/bitops.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
@@ -47,24 +48,24 @@ static unsigned int order_of(u32 nr_pages)
 /**
  * dpmgr_bounce_take() - a bounce from a CPU's stock
  * @home: the CPU's
- * @nr_pages: at least so many
- * @end_pfn: it is to end at or below this page
+ * @request: what is needed
  *
  * Context: any but NMI, holding @home's lock.
  * Return: a bounce, or NULL.
  */
 struct dpmgr_buf *dpmgr_bounce_take(struct dpmgr_stream_home *home,
-				    u32 nr_pages, u64 end_pfn)
+				    const struct dpmgr_bounce_request *request)
 {
 	struct dpmgr_buf *buf;
 	struct hlist_head *list;
 
 	lockdep_assert_held(&home->lock);
-	if (nr_pages > DPMGR_BOUNCE_PAGES)
+	if (request->nr_pages > DPMGR_BOUNCE_PAGES)
 		return NULL;
-	list = &home->bounces[order_of(nr_pages)];
+	list = &home->bounces[order_of(request->nr_pages)];
 	buf = hlist_entry_safe(list->first, struct dpmgr_buf, node);
-	if (!buf || buf->base_pfn + buf->nr_pages > end_pfn)
+	if (!buf || buf->base_pfn + buf->nr_pages > request->end_pfn ||
+	    unlikely(!IS_ALIGNED(buf->base_pfn, 1ULL << request->align_order)))
 		return NULL;
 	hlist_del(&buf->node);
 	home->nr_pages -= buf->nr_pages;
@@ -135,26 +136,6 @@ void dpmgr_bounces_disown(struct dpmgr_stream_home *home, const struct dpmgr_cli
 		hlist_for_each_entry(buf, &home->bounces[i], node)
 			if (buf->charged == client)
 				buf->charged = NULL;
-}
-
-/**
- * dpmgr_bounce_scrub() - leave nothing in a part of a bounce that was used
- * @mgr: the manager
- * @buf: the bounce
- * @vaddr: where the part begins
- * @len: bytes
- *
- * A long one is scrubbed when it is put back.
- *
- * Context: any but NMI.
- */
-void dpmgr_bounce_scrub(struct dpmgr *mgr, const struct dpmgr_buf *buf,
-			void *vaddr, size_t len)
-{
-	if (buf->nr_pages > DPMGR_BOUNCE_PAGES)
-		return;
-	memset(vaddr, 0, len);
-	this_cpu_add(mgr->streams.homes->scrubbed, len);
 }
 
 /* Its client uses it no more; a long one it has until that is scrubbed. Context: any. */
@@ -290,31 +271,26 @@ take_under_pressure(struct dpmgr *mgr, const struct dpmgr_page_request *request,
 	return dpmgr_pages_search(&pool->pages, request, buf, run);
 }
 
-static int take(const struct dpmgr_client *client, u32 nr_pages, u64 end_pfn, gfp_t gfp,
+static int take(const struct dpmgr_client *client,
+		const struct dpmgr_page_request *needed, gfp_t gfp,
 		struct dpmgr_buf *buf, struct dpmgr_page_run *run)
 {
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
-	struct dpmgr_page_request request = {
-		.nr_pages = nr_pages,
-		.node = client->node_id,
-		.end_pfn = end_pfn,
-	};
+	struct dpmgr_page_request request = *needed;
 
 	/* Some more than what is needed, for the stock, if there is plenty. */
-	if (nr_pages <= DPMGR_BOUNCE_PAGES)
-		request.nr_pages = roundup_pow_of_two(nr_pages);
+	if (request.nr_pages <= DPMGR_BOUNCE_PAGES)
+		request.nr_pages = roundup_pow_of_two(request.nr_pages);
 	if (!dpmgr_pages_take(&pool->pages, &request, buf, run))
 		return 0;
-	request.nr_pages = nr_pages;
-	return take_under_pressure(mgr, &request, gfp, buf, run);
+	return take_under_pressure(mgr, needed, gfp, buf, run);
 }
 
 /**
  * dpmgr_bounce_get() - a bounce from the pool
  * @client: for whom; its manager has a shared pool
- * @nr_pages: at least so many
- * @end_pfn: it is to end at or below this page
+ * @needed: what is needed
  * @gfp: whether to sleep
  * @rule: set on failure
  *
@@ -322,18 +298,20 @@ static int take(const struct dpmgr_client *client, u32 nr_pages, u64 end_pfn, gf
  * Return: a bounce, all zero; -EOPNOTSUPP if the pool is out of the device's reach;
  * -E2BIG if it is too small; -ENOSPC if it is exhausted; -ENOMEM.
  */
-struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client, u32 nr_pages,
-				   u64 end_pfn, gfp_t gfp, const char **rule)
+struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client,
+				   const struct dpmgr_bounce_request *needed, gfp_t gfp,
+				   const char **rule)
 {
 	struct dpmgr *mgr = client->mgr;
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
 	struct dpmgr_page_request request = {
-		.nr_pages = nr_pages,
-		.end_pfn = end_pfn,
+		.nr_pages = needed->nr_pages,
+		.align_order = needed->align_order,
+		.node = client->node_id,
+		.end_pfn = needed->end_pfn,
 	};
 	struct dpmgr_page_run run;
 	struct dpmgr_buf *buf;
-	u64 largest;
 	int ret;
 
 	if (gfpflags_allow_blocking(gfp))
@@ -346,7 +324,7 @@ struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client, u32 nr_pag
 		return ERR_PTR(-ENOMEM);
 	/* It has no client, so nobody looks at it. */
 	WRITE_ONCE(buf->state, DPMGR_BUF_NEW);
-	ret = take(client, nr_pages, end_pfn, gfp, buf, &run);
+	ret = take(client, &request, gfp, buf, &run);
 	if (!ret) {
 		buf->base_pfn = run.base_pfn;
 		buf->nr_pages = run.nr_pages;
@@ -358,15 +336,15 @@ struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client, u32 nr_pag
 	dpmgr_handle_forget(mgr, buf, false);
 	if (ret == -ENOMEM)
 		return ERR_PTR(ret);
+	*rule = "it must bounce, and the shared pool lies above the device's DMA mask";
+	request.align_order = 0;
+	if (!dpmgr_pages_largest(&pool->pages, &request))
+		return ERR_PTR(-EOPNOTSUPP);
+	*rule = DPMGR_BOUNCE_TOO_LONG;
+	request.align_order = needed->align_order;
+	if (dpmgr_pages_largest(&pool->pages, &request) < needed->nr_pages)
+		return ERR_PTR(-E2BIG);
 	*rule = "the shared pool is exhausted; see debugfs pools and streams";
-	largest = dpmgr_pages_largest(&pool->pages, &request);
-	if (!largest) {
-		*rule = "it must bounce, and the shared pool lies above the device's DMA mask";
-		ret = -EOPNOTSUPP;
-	} else if (largest < nr_pages) {
-		*rule = "longer than what the shared pool could ever hold in one piece";
-		ret = -E2BIG;
-	}
 	return ERR_PTR(ret);
 }
 

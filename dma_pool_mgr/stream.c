@@ -85,6 +85,7 @@ struct dpmgr_stream_mapping *dpmgr_stream_new_mapping(u32 nr_pieces, gfp_t gfp)
 	if (!mapping)
 		return NULL;
 	refcount_set(&mapping->refs, 1);
+	mapping->has_gaps = false;
 	mapping->nr_pieces = nr_pieces;
 	return mapping;
 }
@@ -130,8 +131,7 @@ static noinline void release(struct dpmgr_stream *stream)
 	struct dpmgr_buf *buf = stream->bounce_buf;
 
 	if (buf)
-		dpmgr_bounce_scrub(mgr, buf, stream->bounce ?: stream->vaddr,
-				   stream->size);
+		dpmgr_stream_scrub_bounce(stream);
 	if (likely(!stream->mapping) || refcount_dec_and_test(&stream->mapping->refs))
 		undo(stream);
 	else
@@ -331,11 +331,15 @@ static bool publish(struct dpmgr_stream *rest)
 /**
  * dpmgr_stream_split() - make two streams of one
  * @stream: the stream; keeps what is before @offset
- * @offset: bytes; a page of the memory must begin there
+ * @offset: bytes; a page of the memory must begin there, another than that of the byte
+ *	before
  * @gfp: as for dpmgr_stream_map()
  *
- * Each is used and freed by itself; what was mapped stays so until both are gone.
- * Nobody else may use @stream meanwhile.
+ * Each is used and freed by itself; what was mapped stays so until both are gone. In a
+ * bounce, each has pages of its own: what the device writes beside one is not in the other's.
+ * In a direct stream they are the memory's pages: if entries of a scatter-gather table that
+ * don't follow each other lie in one page, so may both streams. Nobody else may use @stream
+ * meanwhile.
  *
  * Context: as dpmgr_stream_map().
  * Return: the stream that begins at @offset; an ERR_PTR of -ESTALE for a stream that
@@ -346,17 +350,18 @@ struct dpmgr_stream *dpmgr_stream_split(struct dpmgr_stream *stream, size_t offs
 					gfp_t gfp)
 {
 	struct dpmgr_stream *rest;
+	void *vaddr, *before;
 	dma_addr_t dma_addr;
 	struct dpmgr *mgr;
-	void *vaddr;
 
 	check_context(gfp);
 	if (!is_live(stream))
 		return ERR_PTR(-ESTALE);
 	if (!offset || offset >= stream->size || gfp & ~DPMGR_GFP_KNOWN)
 		return ERR_PTR(-EINVAL);
+	piece_at(stream, offset - 1, &before, &dma_addr);
 	piece_at(stream, offset, &vaddr, &dma_addr);
-	if (offset_in_page(vaddr))
+	if (offset_in_page(vaddr) || PTR_ALIGN_DOWN(before, PAGE_SIZE) == vaddr)
 		return ERR_PTR(-EINVAL);
 	mgr = stream->client->mgr;
 	if (stream->slot && !stream->mapping) {
@@ -368,12 +373,12 @@ struct dpmgr_stream *dpmgr_stream_split(struct dpmgr_stream *stream, size_t offs
 	}
 	if (!stream->mapping && share(stream, gfp))
 		return ERR_PTR(-ENOMEM);
-	rest = enter(mgr, NULL, 0, 0, gfp, NULL);
+	rest = enter(mgr, NULL, NULL, gfp, NULL);
 	if (!rest)
 		return ERR_PTR(-ENOMEM);
 	rest->client = stream->client;
 	rest->vaddr = vaddr;
-	rest->bounce = stream->bounce ? stream->bounce + offset : NULL;
+	rest->bounce = stream->bounce ? stream->bounce + (dma_addr - stream->dma_addr) : NULL;
 	rest->dma_addr = dma_addr;
 	rest->size = stream->size - offset;
 	rest->start = stream->start + offset;

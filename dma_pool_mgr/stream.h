@@ -81,7 +81,7 @@ enum dpmgr_stream_choice {
 /**
  * struct dpmgr_stream_piece - memory in one piece
  * @vaddr: for the CPU
- * @dma_addr: for the device, of a direct stream
+ * @dma_addr: for the device
  * @end: where it ends, counted from the first piece's start
  */
 struct dpmgr_stream_piece {
@@ -94,14 +94,31 @@ struct dpmgr_stream_piece {
  * struct dpmgr_stream_mapping - what more than one piece or more than one stream need
  * @rcu: to free it in any context
  * @refs: streams
+ * @has_gaps: between the pieces of a bounced stream, as the device sees them
  * @nr_pieces: entries of @pieces
  * @pieces: in order
  */
 struct dpmgr_stream_mapping {
 	struct rcu_head rcu;
 	refcount_t refs;
+	bool has_gaps;
 	u32 nr_pieces;
 	struct dpmgr_stream_piece pieces[] __counted_by(nr_pieces);
+};
+
+/* After how many: why a bounce will never be had. */
+#define DPMGR_BOUNCE_TOO_LONG	"pages, more than what the shared pool could ever hold in one piece"
+
+/**
+ * struct dpmgr_bounce_request - which bounce a stream needs
+ * @nr_pages: at least so many; not 0
+ * @align_order: its first page is to be a multiple of 2^@align_order
+ * @end_pfn: it is to end at or below this page
+ */
+struct dpmgr_bounce_request {
+	u32 nr_pages;
+	unsigned int align_order;
+	u64 end_pfn;
 };
 
 /* bounce.c */
@@ -110,18 +127,17 @@ void dpmgr_streams_destroy(struct dpmgr *mgr);
 void dpmgr_streams_drain(struct dpmgr *mgr);
 bool dpmgr_streams_flush(struct dpmgr *mgr);
 bool dpmgr_streams_flush_cpu(struct dpmgr *mgr, int cpu);
-struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client, u32 nr_pages,
-				   u64 end_pfn, gfp_t gfp, const char **rule);
+struct dpmgr_buf *dpmgr_bounce_get(const struct dpmgr_client *client,
+				   const struct dpmgr_bounce_request *request, gfp_t gfp,
+				   const char **rule);
 void dpmgr_bounce_clean(struct dpmgr *mgr, struct dpmgr_buf *buf);
 void dpmgr_bounces_disown(struct dpmgr_stream_home *home, const struct dpmgr_client *client);
 struct dpmgr_buf *dpmgr_bounce_take(struct dpmgr_stream_home *home,
-				    u32 nr_pages, u64 end_pfn);
+				    const struct dpmgr_bounce_request *request);
 bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,
 			struct dpmgr_buf *buf);
 void dpmgr_bounce_uncharge(const struct dpmgr_buf *buf);
 void dpmgr_bounce_put(struct dpmgr *mgr, struct dpmgr_buf *buf);
-void dpmgr_bounce_scrub(struct dpmgr *mgr, const struct dpmgr_buf *buf,
-			void *vaddr, size_t len);
 
 /* stream.c */
 struct dpmgr_stream_mapping *dpmgr_stream_new_mapping(u32 nr_pieces, gfp_t gfp);
@@ -159,6 +175,7 @@ static inline void dpmgr_stream_looked(struct dpmgr_stream **slot,
 }
 
 /* stream_access.c */
+void dpmgr_stream_scrub_bounce(const struct dpmgr_stream *stream);
 void dpmgr_stream_copy_bounce(const struct dpmgr_stream *stream, size_t offset,
 			      size_t len, bool to_bounce);
 

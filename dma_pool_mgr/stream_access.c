@@ -21,18 +21,46 @@
 void dpmgr_stream_copy_bounce(const struct dpmgr_stream *stream, size_t offset,
 			      size_t len, bool to_bounce)
 {
-	dma_addr_t unused;
-	void *vaddr;
+	dma_addr_t dma_addr;
+	void *vaddr, *bounce;
 	size_t n;
 
 	this_cpu_add(stream->client->mgr->streams.homes->copied, len);
 	for (; len; len -= n, offset += n) {
-		n = min(piece_at(stream, offset, &vaddr, &unused), len);
+		n = min(piece_at(stream, offset, &vaddr, &dma_addr), len);
+		bounce = stream->bounce + (dma_addr - stream->dma_addr);
 		if (to_bounce)
-			memcpy(stream->bounce + offset, vaddr, n);
+			memcpy(bounce, vaddr, n);
 		else
-			memcpy(vaddr, stream->bounce + offset, n);
+			memcpy(vaddr, bounce, n);
 	}
+}
+
+/**
+ * dpmgr_stream_scrub_bounce() - leave nothing of a stream in its bounce
+ * @stream: a stream that has one
+ *
+ * A long bounce is scrubbed when it is put back.
+ *
+ * Context: any but NMI.
+ */
+void dpmgr_stream_scrub_bounce(const struct dpmgr_stream *stream)
+{
+	const struct dpmgr_stream_mapping *mapping = stream->mapping;
+	dma_addr_t dma_addr;
+	size_t offset, n;
+	void *vaddr;
+
+	if (stream->bounce_buf->nr_pages > DPMGR_BOUNCE_PAGES)
+		return;
+	if (likely(!mapping || !mapping->has_gaps))
+		memset(stream->bounce ?: stream->vaddr, 0, stream->size);
+	else
+		for (offset = 0; offset < stream->size; offset += n) {
+			n = piece_at(stream, offset, &vaddr, &dma_addr);
+			memset(stream->bounce + (dma_addr - stream->dma_addr), 0, n);
+		}
+	this_cpu_add(stream->client->mgr->streams.homes->scrubbed, stream->size);
 }
 
 /**
@@ -61,6 +89,16 @@ bool dpmgr_stream_is_bounced(const struct dpmgr_stream *stream)
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_stream_is_bounced, DMA_POOL_MGR);
 
+/* How many of the @len bytes at @dma_addr the device takes as one piece. */
+static size_t within_segment(struct device *dev, dma_addr_t dma_addr, size_t len)
+{
+	const u64 boundary = dma_get_seg_boundary(dev);
+
+	len = min(len, dma_get_max_seg_size(dev));
+	/* The byte before the boundary may be the last that there is. */
+	return min_t(u64, len - 1, boundary - (dma_addr & boundary)) + 1;
+}
+
 /**
  * dpmgr_stream_dma_addr() - where the device finds a stream
  * @stream: the stream
@@ -68,8 +106,9 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_stream_is_bounced, DMA_POOL_MGR);
  * @len: NULL, or where to put how many bytes follow there in one piece, that one
  *	included
  *
- * A bounced stream and an allocated one are in one piece; a direct one may be in as
- * many as its memory is.
+ * A piece keeps within dma_get_max_seg_size() and dma_get_seg_boundary(), whichever stream
+ * it is of. But for these, an allocated stream is in one piece, and so is a bounced one that
+ * is not of a scatter-gather table; any other may be in as many as its memory is.
  *
  * Context: any.
  * Return: the address; DMA_MAPPING_ERROR, and @len 0, beyond the end or for a stream
@@ -84,8 +123,11 @@ dma_addr_t dpmgr_stream_dma_addr(const struct dpmgr_stream *stream, size_t offse
 
 	if (is_live(stream) && offset < stream->size) {
 		n = piece_at(stream, offset, &vaddr, &dma_addr);
-		if (stream->choice == DPMGR_STREAM_BOUNCED)
+		if (stream->choice == DPMGR_STREAM_BOUNCED &&
+		    !(stream->mapping && stream->mapping->has_gaps))
 			n = stream->size - offset;
+		if (len)
+			n = within_segment(stream->client->dev, dma_addr, n);
 	}
 	if (len)
 		*len = n;

@@ -29,7 +29,7 @@ static struct dpmgr_stream *map_in_place(struct dpmgr_stream_source *source,
 {
 	struct dpmgr_stream *stream;
 
-	stream = enter(source->client->mgr, NULL, 0, 0, source->gfp, NULL);
+	stream = enter(source->client->mgr, NULL, NULL, source->gfp, NULL);
 	source->rule = "no memory just now";
 	if (!stream)
 		return ERR_PTR(-ENOMEM);

@@ -34,11 +34,11 @@ static __always_inline bool is_live(const struct dpmgr_stream *stream)
 
 /*
  * A stream that nobody sees yet, in @stream or, if that is NULL, from stock; with a
- * bounce of @nr_pages if that is not 0 and there is one in stock.
+ * bounce if @request is not NULL and there is one in stock.
  */
 static __always_inline struct dpmgr_stream *enter(struct dpmgr *mgr,
 						  struct dpmgr_stream *stream,
-						  u32 nr_pages, u64 end_pfn,
+						  const struct dpmgr_bounce_request *request,
 						  gfp_t gfp, struct dpmgr_buf **buf)
 {
 	struct dpmgr_stream_home *home = raw_cpu_ptr(mgr->streams.homes);
@@ -65,8 +65,8 @@ static __always_inline struct dpmgr_stream *enter(struct dpmgr *mgr,
 			return NULL;
 		raw_spin_lock_irqsave(&home->lock, flags);
 	}
-	if (nr_pages)
-		*buf = dpmgr_bounce_take(home, nr_pages, end_pfn);
+	if (request)
+		*buf = dpmgr_bounce_take(home, request);
 	WRITE_ONCE(stream->state, DPMGR_STREAM_NONE);
 	stream->home = home;
 	stream->slot = NULL;
@@ -188,9 +188,7 @@ static __always_inline size_t piece_at(const struct dpmgr_stream *stream,
 	}
 	begin = first ? mapping->pieces[first - 1].end : 0;
 	*vaddr = mapping->pieces[first].vaddr + (at - begin);
-	*dma_addr = stream->choice == DPMGR_STREAM_DIRECT ?
-		mapping->pieces[first].dma_addr + (at - begin) :
-		stream->dma_addr + offset;
+	*dma_addr = mapping->pieces[first].dma_addr + (at - begin);
 	return min(mapping->pieces[first].end - at, stream->size - offset);
 }
 

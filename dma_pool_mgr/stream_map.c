@@ -53,7 +53,7 @@ static u64 bounce_end_pfn(struct device *dev, const struct dpmgr_pool *pool)
 	       (offset_in_page(mask - pool->bias) == ~PAGE_MASK);
 }
 
-static noinline int refuse_bounce(struct dpmgr_stream_source *source, u64 nr_pages)
+static noinline int refuse_bounce(struct dpmgr_stream_source *source)
 {
 	const struct dpmgr *mgr = source->client->mgr;
 	struct device *dev = source->client->dev;
@@ -70,8 +70,10 @@ static noinline int refuse_bounce(struct dpmgr_stream_source *source, u64 nr_pag
 	source->rule = "it must bounce, which a device that is not cache coherent can't";
 	if (!dev_is_dma_coherent(dev))
 		return -EOPNOTSUPP;
-	source->rule = "longer than what the shared pool could ever hold in one piece";
-	return nr_pages > U32_MAX ? -E2BIG : 0;
+	source->rule = "it must bounce, which keeps less of an address than dma_set_min_align_mask()";
+	if (source->vaddr && dma_get_min_align_mask(dev) > ~PAGE_MASK)
+		return -EOPNOTSUPP;
+	return 0;
 }
 
 static bool charge(const struct dpmgr_stream_source *source, u32 nr_pages)
@@ -96,23 +98,20 @@ static bool must_be_clean(const struct dpmgr_stream_source *source, const struct
 	return source->direction == DMA_FROM_DEVICE && is_hardware_isolated(source->client->mgr);
 }
 
-/* The pages, a bit each, of which a stream from the device is to have a part only. */
-static u32 pages_beside(const struct dpmgr_stream_source *source, size_t offset, u32 nr_pages)
+static struct dpmgr_buf *get_bounce(struct dpmgr_stream_source *source,
+				    const struct dpmgr_bounce_request *request)
 {
-	u32 pages = 0;
+	struct dpmgr_buf *buf;
 
-	if (source->direction == DMA_TO_DEVICE || nr_pages > DPMGR_BOUNCE_PAGES)
-		return 0;
-	if (offset)
-		pages = BIT(0);
-	if (offset_in_page(offset + source->size))
-		pages |= BIT(nr_pages - 1);
-	return pages;
+	buf = dpmgr_bounce_get(source->client, request, source->gfp, &source->rule);
+	if (buf == ERR_PTR(-E2BIG))
+		source->value = request->nr_pages;
+	return buf;
 }
 
 /*
- * Map onto pool pages: a bounce, at the same offset in a page as the memory; or, if
- * there is no memory, pages that are the stream's. The stream or an ERR_PTR.
+ * Map onto pool pages: a bounce, each piece at the same offset in a page as the memory; or,
+ * if there is no memory, pages that are the stream's. The stream or an ERR_PTR.
  */
 struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 					      struct dpmgr_stream_source *source)
@@ -121,45 +120,54 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 	struct device *dev = source->client->dev;
 	const struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
 	const size_t offset = offset_in_page(source->vaddr);
-	/* In this order it can't wrap. */
-	const u64 nr_pages = (source->size >> PAGE_SHIFT) +
-			     PFN_UP(offset + offset_in_page(source->size));
 	enum dpmgr_stream_choice choice = DPMGR_STREAM_BOUNCED;
+	struct dpmgr_bounce_request request;
+	struct dpmgr_stream_layout layout;
 	struct dpmgr_buf *buf = NULL;
-	u64 end_pfn;
+	dma_addr_t base;
 	int ret;
 
-	ret = refuse_bounce(source, nr_pages);
+	ret = refuse_bounce(source);
 	if (ret)
 		return ERR_PTR(ret);
-	end_pfn = bounce_end_pfn(dev, pool);
+	dpmgr_stream_lay_out(source, &layout);
+	if (layout.nr_pages > U32_MAX) {
+		source->value = layout.nr_pages;
+		source->rule = DPMGR_BOUNCE_TOO_LONG;
+		return ERR_PTR(-E2BIG);
+	}
+	request.nr_pages = layout.nr_pages;
+	request.align_order = layout.align_order;
+	request.end_pfn = bounce_end_pfn(dev, pool);
 	source->rule = "the client's quota would be exceeded";
-	if (!charge(source, nr_pages))
+	if (!charge(source, request.nr_pages))
 		return ERR_PTR(-EDQUOT);
-	stream = enter(mgr, stream, nr_pages, end_pfn, source->gfp, &buf);
+	stream = enter(mgr, stream, &request, source->gfp, &buf);
 	source->rule = "no memory just now";
 	if (!stream) {
-		dpmgr_quota_uncharge(source->client, nr_pages);
+		dpmgr_quota_uncharge(source->client, request.nr_pages);
 		return ERR_PTR(-ENOMEM);
 	}
 	if (likely(buf)) {
 		if (unlikely(buf->beside) && must_be_clean(source, buf))
 			dpmgr_bounce_clean(mgr, buf);
 	} else {
-		buf = dpmgr_bounce_get(source->client, nr_pages, end_pfn, source->gfp,
-				       &source->rule);
+		buf = get_bounce(source, &request);
 		if (IS_ERR(buf)) {
-			dpmgr_quota_uncharge(source->client, nr_pages);
+			dpmgr_quota_uncharge(source->client, request.nr_pages);
 			leave(mgr, stream, NULL);
 			return ERR_CAST(buf);
 		}
 	}
 	buf->charged = source->client;
-	buf->slack = buf->nr_pages - nr_pages;
-	buf->beside |= pages_beside(source, offset, nr_pages);
+	buf->slack = buf->nr_pages - request.nr_pages;
+	buf->beside |= layout.beside;
 	stream->bounce_buf = buf;
-	stream->dma_addr = (PFN_PHYS(buf->base_pfn) | pool->bias) + offset;
+	base = PFN_PHYS(buf->base_pfn) | pool->bias;
+	stream->dma_addr = base + offset;
 	stream->bounce = buf->vaddr + offset;
+	if (source->mapping)
+		dpmgr_stream_place(source->mapping, base);
 	if (!source->vaddr) {
 		source->vaddr = buf->vaddr;
 		stream->bounce = NULL;
@@ -206,7 +214,7 @@ map_direct(struct dpmgr_stream *stream, struct dpmgr_stream_source *source)
 	struct dpmgr *mgr = source->client->mgr;
 	int ret = 0;
 
-	stream = enter(mgr, stream, 0, 0, source->gfp, NULL);
+	stream = enter(mgr, stream, NULL, source->gfp, NULL);
 	if (unlikely(!stream)) {
 		source->rule = "no memory just now";
 		return ERR_PTR(-ENOMEM);
@@ -302,9 +310,16 @@ static noinline void report(const struct dpmgr_stream_source *source, int err)
 {
 	if (source->gfp & __GFP_NOWARN)
 		return;
-	dev_warn_ratelimited(source->client->dev,
-			     "dma_pool_mgr: %s: stream of %zu bytes refused: %s (%pe)\n",
-			     source->client->name, source->size, source->rule, ERR_PTR(err));
+	if (source->value)
+		dev_warn_ratelimited(source->client->dev,
+				     "dma_pool_mgr: %s: stream of %zu bytes refused: %llu %s (%pe)\n",
+				     source->client->name, source->size, source->value,
+				     source->rule, ERR_PTR(err));
+	else
+		dev_warn_ratelimited(source->client->dev,
+				     "dma_pool_mgr: %s: stream of %zu bytes refused: %s (%pe)\n",
+				     source->client->name, source->size, source->rule,
+				     ERR_PTR(err));
 }
 
 struct dpmgr_stream *dpmgr_source_reported(struct dpmgr_stream *stream,

@@ -24,7 +24,9 @@
  * @gfp: as the caller says
  * @held: a buffer that the stream will hold, or NULL
  * @owns_pages: they go with the stream
+ * @is_table: each piece is to be one for the device as well
  * @rule: why it was refused
+ * @value: what it was refused for, which @rule goes on from; 0 if that stands alone
  */
 struct dpmgr_stream_source {
 	struct dpmgr_client *client;
@@ -35,7 +37,22 @@ struct dpmgr_stream_source {
 	gfp_t gfp;
 	struct dpmgr_buf *held;
 	bool owns_pages;
+	bool is_table;
 	const char *rule;
+	u64 value;
+};
+
+/**
+ * struct dpmgr_stream_layout - how a stream lies in its bounce
+ * @nr_pages: of the bounce that it has a part of, or that lie in between
+ * @align_order: the bounce's first page is to be a multiple of 2^@align_order
+ * @beside: pages of a short bounce, a bit each, that the stream has a part of only and the
+ *	device may write
+ */
+struct dpmgr_stream_layout {
+	u64 nr_pages;
+	unsigned int align_order;
+	u32 beside;
 };
 
 /* stream_map.c. Each that maps returns the stream or an ERR_PTR, and the rule is set. */
@@ -49,6 +66,11 @@ struct dpmgr_stream *dpmgr_source_map_range(struct dpmgr_stream *stream,
 					    struct dpmgr_stream_source *source);
 struct dpmgr_stream *dpmgr_source_reported(struct dpmgr_stream *stream,
 					   const struct dpmgr_stream_source *source);
+
+/* stream_layout.c */
+void dpmgr_stream_lay_out(const struct dpmgr_stream_source *source,
+			  struct dpmgr_stream_layout *layout);
+void dpmgr_stream_place(struct dpmgr_stream_mapping *mapping, dma_addr_t base);
 
 /* stream_pieces.c */
 struct dpmgr_stream *dpmgr_source_map_pieces(struct dpmgr_stream *stream,

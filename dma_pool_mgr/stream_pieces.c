@@ -4,7 +4,8 @@
  * not of the linear map, or longer than what the DMA API maps at once.
  *
  * It is walked, page by page or entry by entry, and becomes a mapping object with a piece
- * for whatever is side by side.
+ * for whatever is side by side. Entries of a table that bounces stay pieces of their own:
+ * see stream_layout.c.
  *
  * Locking: see stream.c.
  */
@@ -29,6 +30,7 @@ struct walk {
 	void *vaddr;
 	size_t offset;
 	size_t left;
+	bool keeps_entries;
 };
 
 /* NULL without a page, and for one that is not the kernel's memory but a device's. */
@@ -93,22 +95,25 @@ static size_t walk_next(struct walk *walk, void **vaddr)
 
 /*
  * Go over the memory; put its pieces into @mapping unless that is NULL. How many
- * there are, none of them longer than @max_len; 0 if some of it isn't memory.
+ * there are, none of them longer than @max_len; 0 if some of it isn't memory. @highest is
+ * the last byte of the highest.
  */
 static u32 walk_pieces(struct walk walk, size_t max_len,
-		       struct dpmgr_stream_mapping *mapping)
+		       struct dpmgr_stream_mapping *mapping, void **highest)
 {
 	size_t done = 0, len = 0;
 	void *next = NULL;
 	u32 nr = 0;
 
+	*highest = NULL;
 	while (walk.left) {
 		void *vaddr;
 		size_t n = walk_next(&walk, &vaddr);
 
 		if (!n)
 			return 0;
-		if (!nr || vaddr != next || len > max_len - min(n, max_len)) {
+		if (!nr || vaddr != next || len > max_len - min(n, max_len) ||
+		    walk.keeps_entries) {
 			if (mapping)
 				mapping->pieces[nr].vaddr = vaddr;
 			nr++;
@@ -117,22 +122,12 @@ static u32 walk_pieces(struct walk walk, size_t max_len,
 		len += n;
 		done += n;
 		next = vaddr + n;
+		if (next - 1 > *highest)
+			*highest = next - 1;
 		if (mapping)
 			mapping->pieces[nr - 1].end = done;
 	}
 	return nr;
-}
-
-static bool reaches_all(struct device *dev, const struct dpmgr_stream_mapping *mapping)
-{
-	size_t begin = 0;
-	u32 i;
-
-	for (i = 0; i < mapping->nr_pieces; begin = mapping->pieces[i++].end)
-		if (!dpmgr_stream_reaches(dev, mapping->pieces[i].vaddr,
-					  mapping->pieces[i].end - begin))
-			return false;
-	return true;
 }
 
 /* Map memory that is perhaps in several pieces. The stream or an ERR_PTR. */
@@ -143,22 +138,29 @@ static struct dpmgr_stream *map_walked(struct dpmgr_stream *stream,
 	struct device *dev = source->client->dev;
 	const size_t max_len = dma_max_mapping_size(dev);
 	struct dpmgr_stream *mapped;
+	void *highest;
+	bool bounces;
 	u32 nr_pieces;
 
 	source->rule = "all of it must be mapped kernel memory";
-	nr_pieces = walk_pieces(*walk, max_len, NULL);
+	nr_pieces = walk_pieces(*walk, max_len, NULL, &highest);
 	if (!nr_pieces)
 		return ERR_PTR(-EINVAL);
+	bounces = source->client->hides_memory || !dpmgr_stream_reaches(dev, highest, 1);
+	if (bounces && source->is_table) {
+		walk->keeps_entries = true;
+		nr_pieces = walk_pieces(*walk, max_len, NULL, &highest);
+	}
 	source->rule = "no memory just now";
 	source->mapping = dpmgr_stream_new_mapping(nr_pieces, source->gfp);
 	if (!source->mapping)
 		return ERR_PTR(-ENOMEM);
-	walk_pieces(*walk, max_len, source->mapping);
+	walk_pieces(*walk, max_len, source->mapping, &highest);
 	source->vaddr = source->mapping->pieces[0].vaddr;
-	if (!source->client->hides_memory && reaches_all(dev, source->mapping))
-		mapped = dpmgr_source_map_direct(stream, source);
-	else
+	if (bounces)
 		mapped = dpmgr_source_map_to_pool(stream, source);
+	else
+		mapped = dpmgr_source_map_direct(stream, source);
 	if (IS_ERR(mapped))
 		kfree(source->mapping);
 	return mapped;
@@ -229,6 +231,28 @@ dpmgr_stream_map_pages(struct dpmgr_client *client, struct page **pages,
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_stream_map_pages, DMA_POOL_MGR);
 
+/* The device takes each entry as it is, which no bounce and no IOMMU could change. */
+static int check_segments(struct dpmgr_stream_source *source, struct sg_table *table)
+{
+	struct device *dev = source->client->dev;
+	const unsigned int max_size = dma_get_max_seg_size(dev);
+	const u64 boundary = dma_get_seg_boundary(dev);
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sgtable_sg(table, sg, i) {
+		source->value = sg->length;
+		source->rule = "bytes in an entry: too many; see dma_set_max_seg_size()";
+		if (sg->length > max_size)
+			return -EINVAL;
+		source->rule = "bytes in an entry: across a boundary; see dma_set_seg_boundary()";
+		if ((sg_phys(sg) & boundary) + sg->length - 1 > boundary)
+			return -EINVAL;
+	}
+	source->value = 0;
+	return 0;
+}
+
 static struct dpmgr_stream *try_map_sg(struct dpmgr_stream_source *source, struct sg_table *table)
 {
 	struct walk walk = {};
@@ -243,9 +267,10 @@ static struct dpmgr_stream *try_map_sg(struct dpmgr_stream_source *source, struc
 		if (!sg->length ||
 		    check_add_overflow(source->size, sg->length, &source->size))
 			return ERR_PTR(-EINVAL);
-	ret = dpmgr_source_check(source);
+	ret = dpmgr_source_check(source) ?: check_segments(source, table);
 	if (ret)
 		return ERR_PTR(ret);
+	source->is_table = true;
 	walk.sg = table->sgl;
 	walk.left = source->size;
 	stream = map_walked(NULL, source, &walk);

@@ -505,7 +505,7 @@ void dpmgr_pages_info(const struct dpmgr_pages *pages, unsigned int range,
 /**
  * dpmgr_pages_largest() - the longest run that could ever be allocated
  * @pages: the allocator
- * @request: whose @nr_pages and @align_order are ignored
+ * @request: whose @nr_pages is ignored
  *
  * Context: any.
  * Return: pages; 0 if no range serves such a request.
@@ -519,12 +519,13 @@ u64 dpmgr_pages_largest(const struct dpmgr_pages *pages,
 	for (i = 0; i < pages->nr_ranges; i++) {
 		const struct dpmgr_page_range_info *info =
 			&pages->ranges[i]->info;
+		u64 base_pfn = ALIGN(info->base_pfn, 1ULL << request->align_order);
 		u64 end_pfn = min(request->end_pfn,
 				  info->base_pfn + info->nr_pages);
 
-		if (end_pfn > info->base_pfn &&
+		if (end_pfn > base_pfn &&
 		    (info->persistent || !request->persistent))
-			largest = max(largest, end_pfn - info->base_pfn);
+			largest = max(largest, end_pfn - base_pfn);
 	}
 	return largest;
 }

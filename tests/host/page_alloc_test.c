@@ -183,6 +183,25 @@ TEST(the_longest_run_a_limit_allows_is_told)
 	dpmgr_pages_destroy(&pages);
 }
 
+TEST(the_longest_aligned_run_is_told)
+{
+	struct dpmgr_page_request request = { ANY_PLACE };
+
+	setup_dirty(three_ranges, 3, false);
+	request.align_order = 2;
+	CHECK(dpmgr_pages_largest(&pages, &request) == 700);
+	request.align_order = 8;
+	CHECK(dpmgr_pages_largest(&pages, &request) == 1700 - 1024);
+	request.end_pfn = 1025;
+	CHECK(dpmgr_pages_largest(&pages, &request) == 1);
+	request.end_pfn = 1024;
+	CHECK(!dpmgr_pages_largest(&pages, &request));
+	request.end_pfn = 1700;
+	request.align_order = 11;
+	CHECK(!dpmgr_pages_largest(&pages, &request));
+	dpmgr_pages_destroy(&pages);
+}
+
 TEST(a_page_is_found_in_its_range_and_nowhere_else)
 {
 	struct dpmgr_page_range_info info;

@@ -4,7 +4,8 @@
  *
  * The probe sends memory of many lengths and offsets to the device's buffer, piece by
  * piece, and has it written back to other memory; verifies all of it, and the poison
- * on either side. Then it maps a part of a page that says what is private in it and
+ * on either side; and has whole lines written around each entry of a scatter-gather table.
+ * Then it maps a part of a page that says what is private in it and
  * what is not, and leaves it so until the driver goes, for the host to look at. In
  * sysfs, at the PCI device:
  *
@@ -16,6 +17,7 @@
  *
  * Locking: none, the host does one thing at a time.
  */
+#include <linux/align.h>
 #include <linux/array_size.h>
 #include <linux/bits.h>
 #include <linux/device.h>
@@ -28,6 +30,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
@@ -228,6 +231,86 @@ static int try_both(struct tester *t)
 	return ret;
 }
 
+/* Entries of a table, in memory that begins with a page. */
+static const struct {
+	size_t offset;
+	size_t size;
+} entries[] = {
+	{ 100, 61 }, { 300, 5 }, { SZ_4K + 4090, 50 }, { 3 * SZ_4K + 20, 7 },
+};
+
+/* What the device writes arrives in the entries, and nowhere if it bounced. */
+static int verify_table(const struct tester *t, bool bounced)
+{
+	u8 *to = PTR_ALIGN(t->to, PAGE_SIZE);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(entries); i++) {
+		u8 *entry = to + entries[i].offset;
+
+		if (memchr_inv(entry, i + 1, entries[i].size)) {
+			dev_err(t->dev, "table: entry %u has bytes of another\n", i);
+			return -EIO;
+		}
+		memset(entry, POISON, entries[i].size);
+	}
+	if (!bounced || !memchr_inv(to, POISON, 4 * PAGE_SIZE))
+		return 0;
+	dev_err(t->dev, "table: bytes beside the entries have changed\n");
+	return -EIO;
+}
+
+static int write_lines(struct tester *t, struct sg_table *table)
+{
+	struct dpmgr_stream *out;
+	struct scatterlist *sg;
+	unsigned int i;
+	int ret = 0;
+
+	for_each_sgtable_dma_sg(table, sg, i) {
+		const u64 begin = ALIGN_DOWN(sg_dma_address(sg), SZ_64);
+		const u64 end = ALIGN(sg_dma_address(sg) + sg_dma_len(sg), SZ_64);
+
+		memset(t->from, i + 1, SZ_256);
+		out = dpmgr_stream_map(t->client, t->from, end - begin, DMA_TO_DEVICE, GFP_KERNEL);
+		if (IS_ERR(out))
+			return PTR_ERR(out);
+		ret = transfer(t, dpmgr_stream_dma_addr(out, 0, NULL), EDU_BUFFER, end - begin, 0);
+		ret = ret ?: transfer(t, EDU_BUFFER, begin, end - begin, EDU_DMA_TO_MEMORY);
+		dpmgr_stream_free(out);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+/* A device that writes more than it was told to. */
+static int try_table(struct tester *t)
+{
+	u8 *to = PTR_ALIGN(t->to, PAGE_SIZE);
+	struct dpmgr_stream *in;
+	struct scatterlist *sg;
+	struct sg_table table;
+	unsigned int i;
+	int ret;
+
+	memset(to, POISON, 4 * PAGE_SIZE);
+	ret = sg_alloc_table(&table, ARRAY_SIZE(entries), GFP_KERNEL);
+	if (ret)
+		return ret;
+	for_each_sgtable_sg(&table, sg, i)
+		sg_set_buf(sg, to + entries[i].offset, entries[i].size);
+	in = dpmgr_stream_map_sg(t->client, &table, DMA_FROM_DEVICE, GFP_KERNEL);
+	ret = PTR_ERR_OR_ZERO(in) ?: write_lines(t, &table);
+	ret = ret ?: dpmgr_stream_sync_for_cpu(in, 0, dpmgr_stream_size(in), DMA_FROM_DEVICE);
+	ret = ret ?: verify_table(t, dpmgr_stream_is_bounced(in));
+	dpmgr_stream_free(in);
+	sg_free_table(&table);
+	if (!ret)
+		dev_info(t->dev, "lines around entries of a table: ok\n");
+	return ret;
+}
+
 static int try_all(struct tester *t)
 {
 	static const struct {
@@ -243,7 +326,8 @@ static int try_all(struct tester *t)
 	for (i = 0; i < ARRAY_SIZE(cases) && !ret; i++)
 		if (cases[i].size <= most)
 			ret = try_size(t, cases[i].offset, cases[i].size);
-	return ret ?: try_both(t);
+	ret = ret ?: try_both(t);
+	return ret ?: try_table(t);
 }
 
 static void fill(u8 *bytes, size_t size, const char *word)
