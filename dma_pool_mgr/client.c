@@ -28,6 +28,7 @@
 #include "client.h"
 #include "core/export.h"
 #include "guard.h"
+#include "platform.h"
 #include "policy.h"
 #include "pool.h"
 #include "stream.h"
@@ -272,6 +273,9 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	*rule = "a persistent client needs a state region; load with state=SIZE@START";
 	if (params->persistent && !mgr->state_limit)
 		return ERR_PTR(-ENODEV);
+	*rule = dpmgr_platform_dma_rule(dev);
+	if (*rule)
+		return ERR_PTR(-EOPNOTSUPP);
 	ret = dpmgr_reach_check(mgr, dev, &backing, params, &end_pfn, &max_pages, rule);
 	if (ret)
 		return ERR_PTR(ret);

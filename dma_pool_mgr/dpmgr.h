@@ -107,6 +107,7 @@ struct dpmgr_streams {
  * @module: held by each client, live or absent, so that neither it nor its buffers
  *	lose the code under them; NULL in tests
  * @isolation: fixed
+ * @encrypts_guest: no device reaches the guest's private memory; fixed
  * @pools: by visibility; NULL where there is none; fixed
  * @map: what devices may see at which address; fixed
  * @vtl: what opens pages to VTL0, or NULL; fixed
@@ -140,6 +141,7 @@ struct dpmgr_streams {
 struct dpmgr {
 	struct module *module;
 	enum dpmgr_isolation isolation;
+	bool encrypts_guest;
 	struct dpmgr_pool *pools[DPMGR_VISIBILITIES];
 	struct dpmgr_map *map;
 	struct dpmgr_vtl *vtl;

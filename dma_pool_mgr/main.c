@@ -5,7 +5,6 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/cc_platform.h>
 #include <linux/cleanup.h>
 #include <linux/crash_dump.h>
 #include <linux/err.h>
@@ -20,15 +19,11 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/syscore_ops.h>
-#include <asm/cpufeature.h>
-/* Not for user-mode kernels. */
-#if IS_ENABLED(CONFIG_HYPERV)
-#include <asm/mshyperv.h>
-#endif
 
 #include "debugfs.h"
 #include "guard.h"
 #include "manager.h"
+#include "platform.h"
 #include "pool.h"
 #include "servicing.h"
 #include "sysfs.h"
@@ -72,6 +67,10 @@ MODULE_PARM_DESC(restore, "What to do with saved state: auto (default) restores 
 static bool test_keep_commits;
 module_param(test_keep_commits, bool, 0444);
 MODULE_PARM_DESC(test_keep_commits, "For tests: what was committed by hand is restored even though it was called off; default no");
+
+static bool test_platform;
+module_param(test_platform, bool, 0444);
+MODULE_PARM_DESC(test_platform, "For tests: isolation= and vtom_bit= are believed, whatever the platform is; default no");
 
 static int vtom_bit = DPMGR_NO_VTOM;
 module_param(vtom_bit, int, 0444);
@@ -206,50 +205,49 @@ static int parse_one(const char *param, const char *text,
 	return 0;
 }
 
-static enum dpmgr_isolation detect_isolation(void)
+static int parse_isolation(const struct dpmgr_platform *platform,
+			   enum dpmgr_isolation *type)
 {
-#if IS_ENABLED(CONFIG_HYPERV)
-	switch (hv_get_isolation_type()) {
-	case HV_ISOLATION_TYPE_VBS:
-		return DPMGR_ISOLATION_VBS;
-	case HV_ISOLATION_TYPE_SNP:
-		return DPMGR_ISOLATION_SNP;
-	case HV_ISOLATION_TYPE_TDX:
-		return DPMGR_ISOLATION_TDX;
-	default:
-		break;
-	}
-#endif
-	if (cc_platform_has(CC_ATTR_GUEST_SEV_SNP))
-		return DPMGR_ISOLATION_SNP;
-	if (boot_cpu_has(X86_FEATURE_TDX_GUEST))
-		return DPMGR_ISOLATION_TDX;
-	return DPMGR_ISOLATION_NONE;
-}
-
-static int parse_isolation(enum dpmgr_isolation *type)
-{
-	static const char * const names[] = {
-		[DPMGR_ISOLATION_NONE] = "none",
-		[DPMGR_ISOLATION_VBS] = "vbs",
-		[DPMGR_ISOLATION_SNP] = "snp",
-		[DPMGR_ISOLATION_TDX] = "tdx",
-	};
-	int i;
+	enum dpmgr_isolation i;
 
 	if (!strcmp(isolation, "auto")) {
-		*type = detect_isolation();
-		pr_info("isolation=auto: %s\n", names[*type]);
+		*type = platform->isolation;
+		pr_info("isolation=auto: %s\n", dpmgr_isolation_name(*type));
 		return 0;
 	}
-	i = match_string(names, ARRAY_SIZE(names), isolation);
-	if (i < 0) {
-		pr_err("isolation=%s: must be auto, none, vbs, snp or tdx\n",
-		       isolation);
+	for (i = DPMGR_ISOLATION_NONE; i <= DPMGR_ISOLATION_TDX; i++) {
+		if (strcmp(isolation, dpmgr_isolation_name(i)))
+			continue;
+		*type = i;
+		return 0;
+	}
+	pr_err("isolation=%s: must be auto, none, vbs, snp or tdx\n", isolation);
+	return -EINVAL;
+}
+
+/* How shared memory is told from private. */
+static int parse_platform(void)
+{
+	struct dpmgr_platform platform;
+	int ret;
+
+	dpmgr_platform_detect(&platform);
+	ret = parse_isolation(&platform, &config.isolation);
+	if (ret)
+		return ret;
+	if (vtom_bit != DPMGR_NO_VTOM &&
+	    (vtom_bit < PAGE_SHIFT || vtom_bit > 63)) {
+		pr_err("vtom_bit=%d: must be a bit of a page's address, %d to 63, or -1\n",
+		       vtom_bit, PAGE_SHIFT);
 		return -EINVAL;
 	}
-	*type = i;
-	return 0;
+	config.vtom_bit = vtom_bit;
+	config.encrypts_guest = platform.encrypts_guest;
+	if (test_platform)
+		pr_warn("test_platform: for tests only: isolation= and vtom_bit= are believed\n");
+	else
+		ret = dpmgr_platform_check(&platform, config.isolation, vtom_bit);
+	return ret ?: dpmgr_platform_check_host(&platform);
 }
 
 static int parse_restore(enum dpmgr_restore *what)
@@ -306,17 +304,9 @@ static int parse_params(struct parsed *parsed)
 		if (ret)
 			return ret;
 	}
-	ret = parse_restore(&config.restore) ?:
-	      parse_isolation(&config.isolation);
+	ret = parse_restore(&config.restore) ?: parse_platform();
 	if (ret)
 		return ret;
-	if (vtom_bit != DPMGR_NO_VTOM &&
-	    (vtom_bit < PAGE_SHIFT || vtom_bit > 63)) {
-		pr_err("vtom_bit=%d: must be a bit of a page's address, %d to 63, or -1\n",
-		       vtom_bit, PAGE_SHIFT);
-		return -EINVAL;
-	}
-	config.vtom_bit = vtom_bit;
 	config.open_stock_pages = open_stock;
 	config.keep_commits = test_keep_commits;
 	if (test_keep_commits)

@@ -218,6 +218,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 		return ERR_PTR(-ENOMEM);
 	mgr->module = config->module;
 	mgr->isolation = config->isolation;
+	mgr->encrypts_guest = config->encrypts_guest;
 	mgr->vtl = config->vtl;
 	mgr->vtom_bit = config->vtom_bit;
 	mgr->keep_commits = config->keep_commits;

@@ -33,6 +33,7 @@ enum dpmgr_restore {
  * @open_stock_pages: most pages that are kept open to VTL0 with nobody holding
  *	them
  * @isolation: see struct dpmgr
+ * @encrypts_guest: see struct dpmgr
  * @vtom_bit: address bit of what is shared; DPMGR_NO_VTOM if there is none
  * @restore: what to do with what the state region holds
  * @keep_commits: see struct dpmgr
@@ -49,6 +50,7 @@ struct dpmgr_config {
 	struct dpmgr_mapping *emul_mapping;
 	u32 open_stock_pages;
 	enum dpmgr_isolation isolation;
+	bool encrypts_guest;
 	int vtom_bit;
 	enum dpmgr_restore restore;
 	bool keep_commits;

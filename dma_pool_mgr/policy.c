@@ -87,8 +87,8 @@ static int check_guard(const struct dpmgr *mgr, const char **rule)
  * @backing: set on success
  * @rule: set on failure
  *
- * Return: 0; -ENODEV without such a pool; -EOPNOTSUPP where VTL0 can't be let
- * in.
+ * Return: 0; -ENODEV without such a pool; -EOPNOTSUPP where VTL0 can't be let in, or no
+ * device reaches such pages.
  */
 int dpmgr_policy_decide(const struct dpmgr *mgr,
 			const struct dpmgr_client_params *params,
@@ -97,6 +97,9 @@ int dpmgr_policy_decide(const struct dpmgr *mgr,
 	const struct policy *policy = find_policy(params);
 	int ret;
 
+	*rule = "no device reaches the private memory of an encrypted guest; use DPMGR_SHARED";
+	if (mgr->encrypts_guest && params->visibility == DPMGR_PRIVATE)
+		return -EOPNOTSUPP;
 	backing->guarded = policy->guard == GUARDED;
 	ret = find_pool(mgr, policy->source, &backing->pool, rule);
 	if (!ret && backing->guarded)

@@ -20,8 +20,8 @@ static void caches_are_looked_after_where_that_is_asked_for(struct kunit *test)
 	struct dpmgr_stream *stream;
 	u8 *there;
 
-	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
 	stream = stream_map(test, client, bytes + 10, 5000, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_FALSE(test, dpmgr_stream_is_bounced(stream));
 	KUNIT_EXPECT_EQ(test, dpmgr_stream_dma_addr(stream, 0, NULL),
@@ -61,8 +61,8 @@ static void caches_are_looked_after_in_each_piece(struct kunit *test)
 	u8 *cpu[3], *there[3];
 	unsigned int i;
 
-	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
 	stream_scatter(test, pages);
 	stream = dpmgr_stream_map_pages(client, pages, 3, 100, size, DMA_BIDIRECTIONAL,
 					GFP_KERNEL);
@@ -128,8 +128,8 @@ static void no_piece_is_longer_than_the_dma_api_maps_at_once(struct kunit *test)
 	unsigned int i;
 	u8 *bytes;
 
-	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
 	bytes = PTR_ALIGN(stream_memory(test, 4 * SZ_64K), PAGE_SIZE);
 	for (i = 0; i < NR_PAGES; i++)
 		pages[i] = virt_to_page(bytes + i * PAGE_SIZE);
@@ -159,8 +159,8 @@ static void what_was_mapped_together_is_unmapped_with_the_last(struct kunit *tes
 	struct page *pages[NR_SCATTERED];
 	struct dpmgr_stream *stream, *rest;
 
-	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
 	stream_scatter(test, pages);
 	stream = dpmgr_stream_map_pages(client, pages, 4, 0, 4 * PAGE_SIZE, DMA_TO_DEVICE,
 					GFP_KERNEL);
@@ -186,8 +186,8 @@ static void what_the_dma_api_cannot_map_is_not_half_mapped(struct kunit *test)
 	u8 *bytes = stream_memory(test, SZ_128K);
 	unsigned int n;
 
-	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
 	stream_scatter(test, pages);
 	for (n = 1; n <= 4; n++) {
 		memset(&stream_dev, 0, sizeof(stream_dev));
@@ -219,8 +219,8 @@ static void no_more_is_mapped_at_once_than_the_device_can(struct kunit *test)
 	struct dpmgr_stream *stream;
 	struct sg_table table;
 
-	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
 	KUNIT_ASSERT_EQ(test, 0, sg_alloc_table(&table, 2, GFP_KERNEL));
 	sg_set_buf(table.sgl, bytes, 2 * PAGE_SIZE);
 	sg_set_buf(sg_next(table.sgl), bytes + 2 * PAGE_SIZE, 2 * PAGE_SIZE);
@@ -244,9 +244,9 @@ static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
 	u8 *bytes = stream_memory(test, PAGE_SIZE);
 	unsigned int i;
 
+	client = stream_load(test, &stream_direct);
 	stream_watch_device(test);
 	set_dma_ops(f->dev, NULL);
-	client = stream_load(test, &stream_direct);
 	streams = kunit_kcalloc(test, DPMGR_STREAM_SLOTS, sizeof(*streams), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, streams);
 	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(0)));
@@ -274,8 +274,8 @@ static void a_client_that_is_frozen_while_it_maps_has_nothing_mapped(struct kuni
 	struct dpmgr_stream own;
 	void *bytes;
 
-	stream_watch_device(test);
 	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
 	stream_scatter(test, pages);
 	bytes = page_address(pages[0]);
 	stream_dev.freezes = client;
@@ -312,9 +312,9 @@ static void a_bounce_never_meets_the_dma_api(struct kunit *test)
 
 	/* Operations of its own would decide what it reaches. */
 	memset(&stream_dev, 0, sizeof(stream_dev));
+	client = stream_load(test, platform);
 	if (!platform->low_mask)
 		stream_watch_device(test);
-	client = stream_load(test, platform);
 	if (platform->low_mask) {
 		/* One that reaches it shows that the check is there. */
 		const u64 mask = f->streaming_mask;

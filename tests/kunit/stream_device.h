@@ -47,7 +47,7 @@ struct stream_device {
 extern struct stream_device stream_dev;
 extern const struct dma_map_ops stream_dev_ops;
 
-/* The fixture's device is that; nothing was called yet. */
+/* The fixture's device is that, whose client is there already; nothing was called yet. */
 void stream_watch_device(struct kunit *test);
 /* Where the device sees a byte of a direct stream. */
 u8 *stream_seen(const struct dpmgr_stream *stream, size_t offset);

@@ -152,8 +152,8 @@ static void operations_of_its_own_decide_what_a_device_reaches(struct kunit *tes
 	struct dpmgr_stream *stream;
 	u8 *bytes = stream_memory(test, SZ_128K);
 
-	stream_watch_device(test);
 	client = stream_load(test, &low_pool);
+	stream_watch_device(test);
 	stream_scatter(test, pages);
 	stream_write_pattern(bytes, SZ_128K);
 	stream = stream_map(test, client, bytes, SZ_128K, DMA_TO_DEVICE);

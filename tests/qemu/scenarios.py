@@ -275,6 +275,14 @@ BAD = [
     ("a vTOM bit above 63, and no ranges", "vtom_bit=99", INVALID, "vtom_bit=99"),
     ("a vTOM bit inside a page", f"shared=1M@{POOL} vtom_bit=11", INVALID, "vtom_bit=11"),
     ("a vTOM bit above 63", f"shared=1M@{POOL} vtom_bit=64", INVALID, "vtom_bit=64"),
+    ("an isolation that the platform has not", f"shared=1M@{POOL} isolation=snp", INVALID,
+     "isolation=snp"),
+    ("an isolation that the platform has not, and no ranges", "isolation=vbs", INVALID,
+     "isolation=vbs"),
+    ("a vTOM bit that the platform has not", f"shared=1M@{POOL} vtom_bit=39", INVALID,
+     "vtom_bit=39"),
+    ("a vTOM bit that the platform has not, and no ranges", "vtom_bit=39", INVALID,
+     "vtom_bit=39"),
     ("an unknown reserve_mem name", "shared=name:nosuch", NOT_FOUND,
      "shared=name:nosuch"),
     ("a name without a name", "shared=name:", INVALID, "shared=name:"),
@@ -293,6 +301,8 @@ def last_page(guest):
 
 # What in a case's name decides which rule the log must name; the first that fits.
 RULES = [
+    ("an isolation that the platform has not", "the platform's is none; leave"),
+    ("a vTOM bit that the platform has not", "no address bit marks shared memory"),
     ("name: for the state", "doesn't survive a kexec"),
     ("unknown reserve_mem", "no reserve_mem= reservation has this name"),
     ("a name without a name", "must be followed by the name"),

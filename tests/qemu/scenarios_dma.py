@@ -24,14 +24,14 @@ def vtom(test):
                 ("outside the address width", 46, "outside the address width; ")):
             with test.case(f"a vTOM bit {what} is refused, and the log says why"):
                 log = ours(expect_refused(
-                    guest, steps.load_command(SMALL) + f" vtom_bit={bit}", INVALID,
-                    ERRORS))
+                    guest, f"{steps.load_command(SMALL)} vtom_bit={bit} test_platform=1",
+                    INVALID, ERRORS))
                 expect(len(log) == 1
                        and log[0].startswith(f"dma_pool_mgr: vtom_bit={bit}: {rule}"),
                        f"the log says {log}")
                 expect_nothing_claimed(guest)
 
-        guest.run(steps.load_command(SMALL) + f" vtom_bit={BIT}")
+        guest.run(f"{steps.load_command(SMALL)} vtom_bit={BIT} test_platform=1")
         with test.case("the CPU's mapping of the shared pool is at its address with the "
                        "bit, that of the private pool and the state region is not"):
             phys = re.findall("phys=(0x[0-9a-f]+)", mapped(guest))
@@ -89,7 +89,8 @@ def expect_bounces(test, guest, ram, bit, what):
     """WHAT: the platform. The streams of edu bounce, and the host sees what it may."""
     bias = 1 << bit if bit else 0
     with test.case(f"{what}: edu moves the bytes of bounced streams, 1 to 1 MiB, at odd "
-                   "offsets, both ways, and no others change"):
+                   "offsets, both ways, and no others change, also if it writes whole lines "
+                   "around the entries of a table"):
         addresses, _, part = load_streams(guest, "bounced")
     with test.case(f"{what}: their addresses are the shared pool's, and debugfs says that "
                    "they bounce"):
@@ -133,7 +134,7 @@ def stream(test):
     with test.boot(steps.memmap(SMALL), ram=ram, alias_bit=BIT, devices=EDU) as guest:
         guest.run(steps.load_command(SMALL))
         with test.case("edu moves the bytes of direct streams, 1 to 1 MiB, at odd "
-                       "offsets, both ways, and no others change"):
+                       "offsets, both ways, and of a table, and no others change"):
             _, page, part = load_streams(guest, "direct")
         with test.case("a direct stream's address is its memory's, and debugfs says so"):
             expect(part == page + PART.start, f"{part:#x} is not in the page {page:#x}")
@@ -147,12 +148,13 @@ def stream(test):
         for what, parameters, bit in (("isolation=snp", "isolation=snp", None),
                                       ("a vTOM alias", f"vtom_bit={BIT}", BIT),
                                       ("both", f"isolation=snp vtom_bit={BIT}", BIT)):
-            guest.run(f"{steps.load_command(SMALL)} {parameters}")
+            guest.run(f"{steps.load_command(SMALL)} {parameters} test_platform=1")
             expect_bounces(test, guest, ram, bit, what)
             guest.run("rmmod dma_pool_mgr")
 
         with test.case("without a shared pool nothing bounces, and the log names it"):
-            guest.run(f"modprobe dma_pool_mgr private={SMALL.private} isolation=snp")
+            guest.run(f"modprobe dma_pool_mgr private={SMALL.private} isolation=snp "
+                      "test_platform=1")
             guest.dmesg()
             guest.run("modprobe dpmgr_stream")
             log = guest.dmesg()

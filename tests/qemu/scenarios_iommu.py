@@ -193,7 +193,8 @@ def iommu_stream(test):
     devices = [*IOMMU, *EDU]
     with test.boot(steps.memmap(SMALL) + " intel_iommu=on no_timer_check",
                    devices=devices) as guest:
-        for what, isolation in (("not isolated", ""), ("isolated", " isolation=vbs")):
+        for what, isolation in (("not isolated", ""),
+                                ("isolated", " isolation=vbs test_platform=1")):
             guest.run(steps.load_command(SMALL) + isolation)
             with test.case(f"{what}, attached to a target: edu moves the bytes of streams, "
                            "both ways, and doesn't fault"):
@@ -212,7 +213,7 @@ def iommu_stream(test):
                 expect_map_refused(guest, "IOMMU domain that is none of our targets'")
                 guest.run("rmmod dpmgr_stream")
             guest.run("rmmod dma_pool_mgr")
-        guest.run(steps.load_command(SMALL) + " isolation=vbs")
+        guest.run(steps.load_command(SMALL) + " isolation=vbs test_platform=1")
         with test.case("a bounce is refused where the kernel translates"):
             load_streams(guest, "bounced", "target=1 most=1")
             guest.run(f"echo 1 | tee {STREAM_SYSFS}/leave")
@@ -337,7 +338,7 @@ def iommu_superpages(test):
 def iommu_vtom(test):
     ram = test.ram()
     append = steps.memmap(SMALL) + " intel_iommu=on no_timer_check"
-    load = steps.load_command(SMALL) + f" vtom_bit={BIT}"
+    load = steps.load_command(SMALL) + f" vtom_bit={BIT} test_platform=1"
     bias = 1 << BIT
     with test.boot(append, ram=ram, alias_bit=BIT,
                    devices=["-device", "intel-iommu,intremap=off,aw-bits=48", *EDU]) as guest:
