@@ -374,13 +374,23 @@ static int mapper_thread(void *data)
 	kthread_complete_and_exit(&m->done, 0);
 }
 
+static bool all_have_mapped(const struct mapper *mappers)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_MAPPERS; i++)
+		if (!READ_ONCE(mappers[i].nr_mapped) && !READ_ONCE(mappers[i].broken))
+			return false;
+	return true;
+}
+
 static void whoever_freezes_meets_whoever_maps(struct kunit *test)
 {
 	const struct stream_platform *platform = test->param_value ?: &stream_direct;
 	struct dpmgr_client *client = stream_load(test, platform);
 	struct fixture *f = test->priv;
 	atomic_t nr_held = ATOMIC_INIT(0);
-	unsigned int i, nr_frozen = 0, nr_mapped = 0;
+	unsigned int i, nr_frozen = 0;
 	struct mapper *mappers;
 
 	mappers = kunit_kcalloc(test, NR_MAPPERS, sizeof(*mappers), GFP_KERNEL);
@@ -397,7 +407,7 @@ static void whoever_freezes_meets_whoever_maps(struct kunit *test)
 		task = kthread_run(mapper_thread, m, "dpmgr-mapper/%u", i);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	}
-	for (i = 0; i < NR_FREEZES; i++) {
+	for (i = 0; i < NR_FREEZES || !nr_frozen || !all_have_mapped(mappers); i++) {
 		/* What the manager does, without the writing. */
 		scoped_guard(mutex, &f->mgr->lock)
 			dpmgr_client_set_frozen(client, true);
@@ -415,10 +425,7 @@ static void whoever_freezes_meets_whoever_maps(struct kunit *test)
 		WRITE_ONCE(mappers[i].stop, true);
 		wait_for_completion(&mappers[i].done);
 		KUNIT_EXPECT_NULL(test, mappers[i].broken);
-		nr_mapped += mappers[i].nr_mapped;
 	}
-	KUNIT_EXPECT_GT(test, nr_frozen, 0);
-	KUNIT_EXPECT_GT(test, nr_mapped, 0);
 	KUNIT_EXPECT_EQ(test, dpmgr_streams_count(client), 0);
 	stream_unload(test, client);
 }

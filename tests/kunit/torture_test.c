@@ -16,6 +16,8 @@
 #define NR_THREADS	4
 #define NR_ROUNDS	2000
 #define NR_HELD		24
+/* So many allocations say that a thread is at work. */
+#define NR_BUSY		10
 #define NR_STAYING	10
 
 struct torturer {
@@ -105,9 +107,10 @@ static void start_anew(struct torturer *t)
 	t->irq_buf = NULL;
 	memset(t->held, 0, sizeof(t->held));
 	dpmgr_client_destroy(t->client);
+	/* Each refusal is a line of the log, which is slow. */
 	while ((t->client = dpmgr_client_create(t->f->mgr, t->f->dev, &t->params)) ==
 	       ERR_PTR(-EBUSY) && t->goes_on)
-		cond_resched();
+		msleep(20);
 	if (IS_ERR(t->client)) {
 		t->broken = "a client could not be created again";
 		t->client = NULL;
@@ -222,6 +225,17 @@ static struct torturer *start_torture(struct kunit *test, struct fixture *f,
 	return torturers;
 }
 
+/* Wait until each thread is busy, which takes as long as the machine lets it take. */
+static void wait_for_allocations(const struct torturer *torturers)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		while (READ_ONCE(torturers[i].nr_allocated) < NR_BUSY &&
+		       !READ_ONCE(torturers[i].broken))
+			msleep(20);
+}
+
 static void threads_and_interrupts_do_not_disturb_each_other(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -311,7 +325,7 @@ static void a_save_in_full_flight_restores_to_whole_buffers(struct kunit *test)
 	struct dpmgr_pages *pages;
 	unsigned int i, nr = 0;
 
-	msleep(50);
+	wait_for_allocations(torturers);
 	KUNIT_EXPECT_EQ(test, dpmgr_servicing_save(f->mgr), 0);
 	for (i = 0; i < NR_THREADS; i++) {
 		wait_for_completion(&torturers[i].done);
@@ -349,6 +363,7 @@ static void servicing_that_is_called_off_disturbs_nobody(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
 		msleep(20);
 	}
+	wait_for_allocations(torturers);
 	for (i = 0; i < NR_THREADS; i++) {
 		struct torturer *t = &torturers[i];
 
