@@ -141,7 +141,7 @@ def watch(process, paths):
         if why:
             return why
         if os.getppid() != caller:
-            return "nobody waits for it any more"
+            return "its caller has ended"
     while is_open and pass_on(process.stdout):
         pass
     return None
@@ -150,7 +150,7 @@ def watch(process, paths):
 def run(paths, command):
     """Run COMMAND until it ends or is dead; return an exit status."""
     process = subprocess.Popen(command, stdout=None if paths else subprocess.PIPE)
-    # Whoever ends this process ends that one too.
+    # SIGTERM ends the command as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         why = watch(process, paths)
