@@ -2,11 +2,6 @@
 /*
  * The IOMMU target: a domain in which devices reach what the map has, and nothing else.
  *
- * Addresses are identity-mapped, so that a device that goes on running when a kexec
- * turns the IOMMU off does not notice. Each sub-mapping is mapped by one iommu_map() and
- * unmapped by one iommu_unmap(), which flushes: superpages lie inside one sub-mapping,
- * and go with it.
- *
  * Devices come by groups: the DMA ownership of a group is claimed, which fails while
  * a driver of one of its devices uses the DMA API; then the domain is attached to the
  * group as a whole, if none of its devices has a client. Until ownership is given back, a
@@ -21,7 +16,6 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/align.h>
 #include <linux/cleanup.h>
 #include <linux/device.h>
 #include <linux/err.h>
@@ -29,189 +23,11 @@
 #include <linux/iommu.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
-#include <linux/minmax.h>
-#include <linux/mm.h>
-#include <linux/printk.h>
 #include <linux/slab.h>
 
 #include "client.h"
 #include "dpmgr.h"
-#include "map.h"
-
-/**
- * struct dpmgr_iommu_target - a domain that follows the map
- * @mgr: fixed
- * @map: fixed
- * @target: how it is told; NULL while it is told for the first time
- * @domain: fixed
- * @devices: struct attached; the last to leave ends it
- * @is_leaving: no group is attached any more, and the domain goes next
- */
-struct dpmgr_iommu_target {
-	struct dpmgr *mgr;
-	struct dpmgr_map *map;
-	struct dpmgr_map_target *target;
-	struct iommu_domain *domain;
-	struct list_head devices;
-	bool is_leaving;
-};
-
-/**
- * struct attached - a device that uses the domain
- * @node: in its target's @devices
- * @dev: held
- * @group: held
- * @windows: struct iommu_resv_region of @group: addresses that it can't use
- */
-struct attached {
-	struct list_head node;
-	struct device *dev;
-	struct iommu_group *group;
-	struct list_head windows;
-};
-
-/* ---- the target ------------------------------------------------------------ */
-
-static bool is_reserved(const struct iommu_resv_region *window)
-{
-	/* What firmware would like mapped one to one may be: that is all we do. */
-	return window->type != IOMMU_RESV_DIRECT_RELAXABLE && window->length;
-}
-
-static u64 window_last(const struct iommu_resv_region *window)
-{
-	return window->start + (window->length - 1);
-}
-
-static int check_windows(const struct dpmgr_iommu_target *iommu,
-			 const struct dpmgr_map_extent *extent)
-{
-	const u64 last = extent->iova + (extent->length - 1);
-	const struct iommu_resv_region *window;
-	const struct attached *attached;
-
-	list_for_each_entry(attached, &iommu->devices, node)
-		list_for_each_entry(window, &attached->windows, list)
-			if (is_reserved(window) && window->start <= last &&
-			    extent->iova <= window_last(window))
-				return -ERANGE;
-	return 0;
-}
-
-static int check_extent(const struct dpmgr_iommu_target *iommu,
-			const struct dpmgr_map_extent *extent, const char **rule)
-{
-	const struct iommu_domain *domain = iommu->domain;
-	const u64 last = extent->iova + (extent->length - 1);
-
-	*rule = "it is not at its physical address";
-	if (extent->iova != extent->phys)
-		return -EOPNOTSUPP;
-	*rule = "it must consist of whole pages of the IOMMU's";
-	if (!IS_ALIGNED(extent->iova | extent->length,
-			1UL << __ffs(domain->pgsize_bitmap)))
-		return -EINVAL;
-	*rule = "it is beyond what the IOMMU can map";
-	if (extent->iova < domain->geometry.aperture_start ||
-	    last > domain->geometry.aperture_end)
-		return -ERANGE;
-	*rule = "a device's IOMMU reserves addresses there";
-	return check_windows(iommu, extent);
-}
-
-static int protection(const struct dpmgr_map_extent *extent)
-{
-	int prot = IOMMU_READ;
-
-	if (extent->access == DPMGR_MAP_WRITABLE)
-		prot |= IOMMU_WRITE;
-	return prot | (extent->memory == DPMGR_MAP_RAM ? IOMMU_CACHE : IOMMU_MMIO);
-}
-
-static int iommu_target_map(void *context, const struct dpmgr_map_extent *extent)
-{
-	struct dpmgr_iommu_target *iommu = context;
-	const struct iommu_domain_geometry *geometry = &iommu->domain->geometry;
-	const char *rule;
-	int ret;
-
-	lockdep_assert_held(&iommu->map->lock);
-	ret = check_extent(iommu, extent, &rule);
-	if (!ret)
-		return iommu_map(iommu->domain, extent->iova, extent->phys, extent->length,
-				 protection(extent), GFP_KERNEL);
-	pr_warn_ratelimited("%#llx-%#llx: %s; its aperture is %#llx-%#llx\n", extent->iova,
-			    extent->iova + (extent->length - 1), rule,
-			    (u64)geometry->aperture_start, (u64)geometry->aperture_end);
-	return ret;
-}
-
-static bool is_mapped(struct dpmgr_iommu_target *iommu, u64 iova)
-{
-	/* Not its first byte: that of the very first page is at 0, which means "no". */
-	return iommu_iova_to_phys(iommu->domain, iova + 1);
-}
-
-/*
- * A page that isn't mapped ends an iommu_unmap() too soon. There should be none: but
- * what comes after it must go, and be flushed, all the same. 0; -EUCLEAN if that can't be
- * and some of @extent isn't mapped, or -EIO if all of it is.
- */
-static int unmap_rest(struct dpmgr_iommu_target *iommu,
-		      const struct dpmgr_map_extent *extent, u64 done)
-{
-	bool is_torn = done;
-	u64 step;
-
-	for (; done < extent->length; done += step) {
-		step = PAGE_SIZE;
-		cond_resched();
-		if (is_mapped(iommu, extent->iova + done)) {
-			step = iommu_unmap(iommu->domain, extent->iova + done,
-					   extent->length - done);
-			if (!step)
-				return is_torn ? -EUCLEAN : -EIO;
-		}
-		is_torn = true;
-	}
-	iommu_flush_iotlb_all(iommu->domain);
-	pr_err_ratelimited("an IOMMU domain had holes, or more than it was given, in %#llx-%#llx\n",
-			   extent->iova, extent->iova + (extent->length - 1));
-	return 0;
-}
-
-/* No device uses the domain any more: nothing can be reached through it. */
-static void leave_domain(struct dpmgr_iommu_target *iommu)
-{
-	const struct attached *last =
-		list_first_entry(&iommu->devices, struct attached, node);
-
-	if (!iommu->is_leaving)
-		iommu_detach_group(iommu->domain, last->group);
-	iommu->is_leaving = true;
-}
-
-static int iommu_target_unmap(void *context, const struct dpmgr_map_extent *extent)
-{
-	struct dpmgr_iommu_target *iommu = context;
-	u64 done;
-	int ret;
-
-	lockdep_assert_held(&iommu->map->lock);
-	done = iommu_unmap(iommu->domain, extent->iova, extent->length);
-	if (likely(done == extent->length))
-		return 0;
-	ret = unmap_rest(iommu, extent, done);
-	/* One that could not be made goes, whatever stays in its domain. */
-	if (ret && !iommu->target)
-		leave_domain(iommu);
-	return iommu->is_leaving ? 0 : ret;
-}
-
-static const struct dpmgr_map_target_ops iommu_ops = {
-	.map = iommu_target_map,
-	.unmap = iommu_target_unmap,
-};
+#include "target_iommu.h"
 
 /* Is it the domain of one of our targets? Context: any. */
 bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain)
@@ -221,10 +37,10 @@ bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *d
 
 /* ---- devices --------------------------------------------------------------- */
 
-static struct attached *find_attached(struct dpmgr_iommu_target *iommu,
+static struct dpmgr_attached *find_attached(struct dpmgr_iommu_target *iommu,
 				      const struct device *dev)
 {
-	struct attached *attached;
+	struct dpmgr_attached *attached;
 
 	list_for_each_entry(attached, &iommu->devices, node)
 		if (attached->dev == dev)
@@ -235,7 +51,7 @@ static struct attached *find_attached(struct dpmgr_iommu_target *iommu,
 static bool has_group(const struct dpmgr_iommu_target *iommu,
 		      const struct iommu_group *group)
 {
-	const struct attached *attached;
+	const struct dpmgr_attached *attached;
 
 	list_for_each_entry(attached, &iommu->devices, node)
 		if (attached->group == group)
@@ -243,7 +59,7 @@ static bool has_group(const struct dpmgr_iommu_target *iommu,
 	return false;
 }
 
-static void free_attached(struct attached *attached)
+static void free_attached(struct dpmgr_attached *attached)
 {
 	iommu_put_resv_regions(attached->dev, &attached->windows);
 	iommu_group_put(attached->group);
@@ -252,9 +68,9 @@ static void free_attached(struct attached *attached)
 }
 
 /* A device that may become one of the target's, and what its group reserves. */
-static struct attached *new_attached(struct device *dev, const char **rule)
+static struct dpmgr_attached *new_attached(struct device *dev, const char **rule)
 {
-	struct attached *attached;
+	struct dpmgr_attached *attached;
 	int ret;
 
 	*rule = "it isn't behind an IOMMU";
@@ -280,18 +96,18 @@ static struct attached *new_attached(struct device *dev, const char **rule)
 
 /* Does the target already have something where the device reserves addresses? */
 static int check_newcomer(struct dpmgr_iommu_target *iommu,
-			  const struct attached *attached)
+			  const struct dpmgr_attached *attached)
 {
 	const struct iommu_resv_region *window;
 
 	list_for_each_entry(window, &attached->windows, list) {
 		struct dpmgr_map_sub *sub;
 
-		if (!is_reserved(window))
+		if (!dpmgr_window_is_reserved(window))
 			continue;
 		for (sub = dpmgr_map_find_active(iommu->map, window->start,
-						 window_last(window));
-		     sub && sub->extent.iova <= window_last(window);
+						 dpmgr_window_last(window));
+		     sub && sub->extent.iova <= dpmgr_window_last(window);
 		     sub = dpmgr_map_next_active(sub))
 			if (dpmgr_target_has(iommu->target, sub))
 				return -ERANGE;
@@ -333,7 +149,7 @@ static int check_clients(const struct dpmgr_iommu_target *iommu, struct iommu_gr
 }
 
 /* 0, with the device on the list; or an errno and why. */
-static int attach(struct dpmgr_iommu_target *iommu, struct attached *attached,
+static int attach(struct dpmgr_iommu_target *iommu, struct dpmgr_attached *attached,
 		  const char **rule)
 {
 	const bool is_there = has_group(iommu, attached->group);
@@ -366,7 +182,7 @@ static int blame_for_client(struct device *dev, void *mgr)
 }
 
 /* The last of its group takes the group out, which reaches nothing after that. */
-static void detach(struct dpmgr_iommu_target *iommu, struct attached *attached)
+static void detach(struct dpmgr_iommu_target *iommu, struct dpmgr_attached *attached)
 {
 	list_del(&attached->node);
 	if (has_group(iommu, attached->group)) {
@@ -381,7 +197,7 @@ static void detach(struct dpmgr_iommu_target *iommu, struct attached *attached)
 	}
 }
 
-static void release(struct attached *attached)
+static void release(struct dpmgr_attached *attached)
 {
 	iommu_device_release_dma_owner(attached->dev);
 	free_attached(attached);
@@ -399,15 +215,15 @@ static int start(struct dpmgr_iommu_target *iommu)
 {
 	struct dpmgr_map_target_params params = {
 		.size = sizeof(params),
-		.ops = &iommu_ops,
+		.ops = &dpmgr_domain_ops,
 		.context = iommu,
 		.owner = THIS_MODULE,
 	};
 	const unsigned long domain = (unsigned long)iommu->domain;
 	struct xarray *targets = &iommu->map->iommu_targets;
 	struct dpmgr_map_target *target;
-	const struct attached *first =
-		list_first_entry(&iommu->devices, struct attached, node);
+	const struct dpmgr_attached *first =
+		list_first_entry(&iommu->devices, struct dpmgr_attached, node);
 	int ret;
 	char name[DPMGR_NAME_MAX + 1];
 
@@ -451,7 +267,7 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 						     struct device *dev)
 {
 	struct dpmgr_iommu_target *iommu;
-	struct attached *attached;
+	struct dpmgr_attached *attached;
 	const char *rule;
 	int ret;
 
@@ -486,7 +302,7 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 	return iommu;
 
 leave:
-	leave_domain(iommu);
+	dpmgr_domain_leave(iommu);
 	iommu_domain_free(iommu->domain);
 	iommu_device_release_dma_owner(dev);
 	goto free_iommu;
@@ -514,7 +330,7 @@ static struct dpmgr_iommu_target *find_target(struct dpmgr_map *map,
 }
 
 static struct dpmgr_iommu_target *join(struct dpmgr_map *map, const struct device *peer,
-				       struct attached *attached, const char **rule)
+				       struct dpmgr_attached *attached, const char **rule)
 {
 	struct dpmgr_iommu_target *iommu;
 	int ret;
@@ -549,7 +365,7 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_attach(struct dpmgr *mgr, struct d
 						     const struct device *peer)
 {
 	struct dpmgr_iommu_target *iommu;
-	struct attached *attached;
+	struct dpmgr_attached *attached;
 	const char *rule;
 
 	if (IS_ERR(mgr))
@@ -588,7 +404,7 @@ static void end(struct dpmgr_iommu_target *iommu)
  */
 void dpmgr_iommu_target_detach(struct dpmgr_iommu_target *target, struct device *dev)
 {
-	struct attached *attached;
+	struct dpmgr_attached *attached;
 	bool ends;
 
 	if (IS_ERR_OR_NULL(target))
