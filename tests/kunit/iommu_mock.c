@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Locking: each domain's tree has its own; mock_lock, for @events and @nr_domains; all
+ * Locking: each domain's tree has its own; mock_lock, for @events, @nr_domains and @gate; all
  * else is the map's lock's, or belongs to the case that runs.
  */
+#include <linux/align.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
 #include <linux/device.h>
@@ -13,10 +14,13 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/xarray.h>
 
 #include "iommu_mock.h"
 
 struct mock_iommu mock_iommu;
+
+const bool mock_styles[] = { false, true };
 
 /* Its ops live with the module, which they hold for each device. */
 static struct iommu_device hardware;
@@ -25,9 +29,11 @@ struct mock_group {
 	struct iommu_group *group;
 };
 
+/* Of VT-d's: those that there are, but for the root, each by table_index(). */
 struct mock_domain {
 	struct iommu_domain domain;
 	struct maple_tree pages;
+	struct xarray tables;
 };
 
 struct mock_page {
@@ -44,15 +50,41 @@ static struct mock_domain *to_mock(struct iommu_domain *domain)
 
 static DEFINE_SPINLOCK(mock_lock);
 
+void mock_gate_set(struct mock_gate *gate, char at)
+{
+	guard(spinlock)(&mock_lock);
+	if (gate) {
+		gate->at = at;
+		init_completion(&gate->reached);
+		init_completion(&gate->open);
+	}
+	mock_iommu.gate = gate;
+}
+
+static void pass(char what)
+{
+	struct mock_gate *gate;
+
+	scoped_guard(spinlock, &mock_lock) {
+		gate = mock_iommu.gate;
+		if (!gate || gate->at != what)
+			return;
+		gate->at = '\0';
+	}
+	complete(&gate->reached);
+	wait_for_completion(&gate->open);
+}
+
 static void note(char what)
 {
-	size_t len;
+	scoped_guard(spinlock, &mock_lock) {
+		const size_t len = strlen(mock_iommu.events);
 
-	guard(spinlock)(&mock_lock);
-	mock_iommu.nr_domains += (what == '+') - (what == '-');
-	len = strlen(mock_iommu.events);
-	if (len + 1 < sizeof(mock_iommu.events))
-		mock_iommu.events[len] = what;
+		mock_iommu.nr_domains += (what == '+') - (what == '-');
+		if (len + 1 < sizeof(mock_iommu.events))
+			mock_iommu.events[len] = what;
+	}
+	pass(what);
 }
 
 /* Whether this one fails; all that come after don't. */
@@ -91,12 +123,137 @@ static int map_page(struct mock_domain *domain, u64 iova, phys_addr_t phys, size
 	return ret;
 }
 
-static int mock_map(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
-		    size_t size, size_t count, int prot, gfp_t gfp, size_t *mapped)
+static void drop_page(struct mock_domain *domain, struct mock_page *page)
+{
+	mtree_erase(&domain->pages, page->iova >> PAGE_SHIFT);
+	mock_iommu.nr_stale += page->size;
+	kfree(page);
+}
+
+/* ---- as VT-d does it --------------------------------------------------------- */
+
+/* Page tables of four levels, with pages in the first three; the root has the fourth. */
+#define ROOT	4
+
+static u64 entry_size(unsigned int level)
+{
+	return (u64)SZ_4K << 9 * (level - 1);
+}
+
+static unsigned long table_index(unsigned int level, u64 iova)
+{
+	return (unsigned long)level << 52 | iova / entry_size(level + 1);
+}
+
+static bool has_table(struct mock_domain *domain, unsigned int level, u64 iova)
+{
+	return level == ROOT || xa_load(&domain->tables, table_index(level, iova));
+}
+
+/* The level at which a walk ends, with a page or with nothing. */
+static unsigned int walk(struct mock_domain *domain, u64 iova)
+{
+	const struct mock_page *page = find_page(domain, iova);
+	unsigned int level = ROOT;
+
+	while (level > 1 && !(page && page->size == entry_size(level)) &&
+	       has_table(domain, level - 1, iova))
+		level--;
+	return level;
+}
+
+/* All from @iova on, and the tables that have nothing but that. */
+static void vtd_clear(struct mock_domain *domain, u64 iova, u64 length, u64 asked)
+{
+	const u64 last = iova + (length - 1);
+	unsigned long index = iova >> PAGE_SHIFT;
+	struct mock_page *page;
+	unsigned int level;
+	void *table;
+
+	mt_for_each(&domain->pages, page, index, last >> PAGE_SHIFT) {
+		mock_iommu.nr_torn += page->iova < iova ||
+				      page->iova + page->size > iova + asked;
+		drop_page(domain, page);
+	}
+	for (level = 1; level < ROOT; level++) {
+		const u64 size = entry_size(level + 1);
+		const u64 first = ALIGN(iova, size);
+
+		if (first + (size - 1) > last)
+			break;
+		xa_for_each_range(&domain->tables, index, table, table_index(level, first),
+				  table_index(level, last + 1) - 1)
+			xa_erase(&domain->tables, index);
+	}
+}
+
+static int vtd_map_page(struct mock_domain *domain, u64 iova, phys_addr_t phys, size_t size,
+			int prot, gfp_t gfp)
+{
+	unsigned int level;
+	int ret;
+
+	for (level = ROOT - 1; entry_size(level) >= size; level--) {
+		ret = xa_err(xa_store(&domain->tables, table_index(level, iova),
+				      xa_mk_value(1), gfp));
+		if (ret)
+			return ret;
+		if (level == 1)
+			break;
+	}
+	if (entry_size(walk(domain, iova)) < size)
+		vtd_clear(domain, iova, size, size);
+	if (!find_page(domain, iova))
+		return map_page(domain, iova, phys, size, prot, gfp);
+	mock_iommu.nr_kept++;
+	return 0;
+}
+
+/* What is mapped of a run that can't be mapped as a whole it doesn't say. */
+static int vtd_map(struct mock_domain *domain, u64 iova, phys_addr_t phys, size_t size,
+		   size_t count, int prot, gfp_t gfp, size_t *mapped)
 {
 	const bool fails = fails_once(&mock_iommu.maps);
 	int ret = fails && !mock_iommu.mid_run ? -ENOSPC : 0;
+	size_t i;
 
+	for (i = 0; i < count && !ret; i++) {
+		ret = vtd_map_page(domain, iova + i * size, phys + i * size, size, prot, gfp);
+		if (fails)
+			ret = -ENOSPC;
+	}
+	if (!ret)
+		*mapped = size * count;
+	return ret;
+}
+
+/* It takes at least as much as the entry at which the walk ends is for. */
+static size_t vtd_unmap(struct mock_domain *domain, u64 iova, size_t asked)
+{
+	size_t length = max_t(size_t, asked, entry_size(walk(domain, iova)));
+
+	if (!mock_iommu.unmaps)
+		return 0;
+	if (mock_iommu.unmaps != MOCK_NEVER)
+		mock_iommu.unmaps--;
+	vtd_clear(domain, iova, length, asked);
+	return length;
+}
+
+/* ---- operations --------------------------------------------------------------- */
+
+static int mock_map(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
+		    size_t size, size_t count, int prot, gfp_t gfp, size_t *mapped)
+{
+	bool fails;
+	int ret;
+
+	pass('m');
+	if (mock_iommu.is_vtd)
+		return vtd_map(to_mock(domain), iova, phys, size, count, prot, gfp, mapped);
+	fails = fails_once(&mock_iommu.maps);
+	ret = fails && !mock_iommu.mid_run ? -ENOSPC : 0;
 	while (count-- && !ret) {
 		ret = map_page(to_mock(domain), iova + *mapped, phys + *mapped, size, prot,
 			       gfp);
@@ -108,25 +265,26 @@ static int mock_map(struct iommu_domain *domain, unsigned long iova, phys_addr_t
 	return ret;
 }
 
-/* As VT-d does it: of a larger page, all goes. */
+/* Of a larger page, all goes. */
 static size_t mock_unmap(struct iommu_domain *domain, unsigned long iova, size_t size,
 			 size_t count, struct iommu_iotlb_gather *gather)
 {
 	size_t done = 0;
+
+	pass('u');
+	if (mock_iommu.is_vtd)
+		return vtd_unmap(to_mock(domain), iova, size * count);
 
 	while (count--) {
 		struct mock_page *page = find_page(to_mock(domain), iova + done);
 
 		if (!page || !mock_iommu.unmaps)
 			break;
-		if (mtree_erase(&to_mock(domain)->pages, page->iova >> PAGE_SHIFT) != page)
-			break;
 		if (mock_iommu.unmaps != MOCK_NEVER)
 			mock_iommu.unmaps--;
 		mock_iommu.nr_torn += page->iova != iova + done || page->size > size;
-		mock_iommu.nr_stale += page->size;
 		done += page->size;
-		kfree(page);
+		drop_page(to_mock(domain), page);
 	}
 	return done;
 }
@@ -134,6 +292,9 @@ static size_t mock_unmap(struct iommu_domain *domain, unsigned long iova, size_t
 static void mock_sync(struct iommu_domain *domain, struct iommu_iotlb_gather *gather)
 {
 	mock_iommu.nr_stale = 0;
+	/* Of what was to be unmapped, VT-d's driver flushes all, whatever was there. */
+	if (mock_iommu.is_vtd)
+		mock_iommu.nr_punched = 0;
 }
 
 static void mock_flush(struct iommu_domain *domain)
@@ -160,6 +321,7 @@ static void mock_free(struct iommu_domain *domain)
 		kfree(page);
 	}
 	mtree_destroy(&mock->pages);
+	xa_destroy(&mock->tables);
 	kfree(mock);
 	note('-');
 }
@@ -221,6 +383,7 @@ static struct iommu_domain *mock_alloc(struct device *dev)
 	if (!domain)
 		return ERR_PTR(-ENOMEM);
 	mt_init(&domain->pages);
+	xa_init(&domain->tables);
 	domain->domain.pgsize_bitmap = mock_iommu.pgsize_bitmap;
 	domain->domain.geometry.aperture_start = mock_iommu.first;
 	domain->domain.geometry.aperture_end = mock_iommu.last;
@@ -297,6 +460,50 @@ static const struct iommu_ops ops = {
 	.owner = THIS_MODULE,
 };
 
+/* ---- drivers --------------------------------------------------------------- */
+
+static int probe(struct platform_device *pdev)
+{
+	return 0;
+}
+
+/* No device has such a name: they are bound by hand. */
+static struct platform_driver drivers[] = {
+	[MOCK_MANAGED_DMA] = {
+		.probe = probe,
+		.driver.name = MOCK_DEVICE_NAME "-managed",
+		.driver_managed_dma = true,
+	},
+	[MOCK_DMA_API] = {
+		.probe = probe,
+		.driver.name = MOCK_DEVICE_NAME "-api",
+	},
+};
+
+int mock_bind(const struct mock_device *device, enum mock_driver driver)
+{
+	device_release_driver(device->dev);
+	if (driver == MOCK_NO_DRIVER)
+		return 0;
+	return device_driver_attach(&drivers[driver].driver, device->dev);
+}
+
+static void remove_driver(void *driver)
+{
+	platform_driver_unregister(driver);
+}
+
+static void add_drivers(struct kunit *test)
+{
+	struct platform_driver *driver;
+
+	for (driver = drivers; driver < drivers + ARRAY_SIZE(drivers); driver++) {
+		KUNIT_ASSERT_EQ(test, 0, platform_driver_register(driver));
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test, remove_driver, driver));
+	}
+}
+
 /* ---- for cases ------------------------------------------------------------- */
 
 static void stop(void *data)
@@ -307,6 +514,7 @@ static void stop(void *data)
 	iommu_device_sysfs_remove(&hardware);
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_stale);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_kept);
 }
 
 void mock_iommu_start(struct kunit *test)
@@ -315,6 +523,7 @@ void mock_iommu_start(struct kunit *test)
 	mock_iommu = (struct mock_iommu){
 		.pgsize_bitmap = SZ_4K | SZ_2M | SZ_1G,
 		.last = SZ_1T - 1,
+		.is_vtd = test->param_value && *(const bool *)test->param_value,
 		.is_coherent = true,
 		.attachments = MOCK_NEVER,
 		.maps = MOCK_NEVER,
@@ -323,6 +532,7 @@ void mock_iommu_start(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, iommu_device_sysfs_add(&hardware, NULL, NULL, "dpmgr-mock"));
 	KUNIT_ASSERT_EQ(test, 0, iommu_device_register(&hardware, &ops, NULL));
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop, test));
+	add_drivers(test);
 }
 
 static void remove(void *device)
@@ -352,6 +562,7 @@ struct mock_device *mock_device_new(struct kunit *test, struct mock_device *othe
 	device->dev->dma_mask = &device->dev->coherent_dma_mask;
 	if (!device_iommu_mapped(device->dev))
 		kunit_skip(test, "another IOMMU is there");
+	KUNIT_ASSERT_EQ(test, 0, mock_bind(device, MOCK_MANAGED_DMA));
 	return device;
 }
 
@@ -387,6 +598,13 @@ void mock_punch(const struct mock_device *device, u64 address)
 	mtree_erase(&domain->pages, address >> PAGE_SHIFT);
 	mock_iommu.nr_punched += page->size;
 	kfree(page);
+}
+
+void mock_punch_table(const struct mock_device *device, u64 address, unsigned int level)
+{
+	mock_punch(device, address);
+	for (; level; level--)
+		xa_erase(&to_mock(device->domain)->tables, table_index(level, address));
 }
 
 u64 mock_mapped(const struct mock_device *device)

@@ -6,7 +6,6 @@
 #include <linux/completion.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
-#include <linux/platform_device.h>
 #include <linux/prandom.h>
 #include <linux/sched.h>
 
@@ -369,19 +368,6 @@ static void a_target_is_joined_while_the_peer_is_in_it(struct kunit *test)
 	dpmgr_map_region_destroy(region);
 }
 
-/* A driver that uses the DMA API, of one device. */
-static struct device *dma_api_user;
-
-static int user_probe(struct platform_device *pdev)
-{
-	return &pdev->dev == dma_api_user ? 0 : -ENODEV;
-}
-
-static struct platform_driver user = {
-	.probe = user_probe,
-	.driver.name = MOCK_DEVICE_NAME,
-};
-
 static void a_group_with_a_driver_that_uses_the_dma_api_is_refused(struct kunit *test)
 {
 	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
@@ -389,14 +375,12 @@ static void a_group_with_a_driver_that_uses_the_dma_api_is_refused(struct kunit 
 	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
 	struct dpmgr_iommu_target *target;
 
-	dma_api_user = same->dev;
-	KUNIT_ASSERT_EQ(test, 0, platform_driver_register(&user));
-	KUNIT_ASSERT_PTR_EQ(test, same->dev->driver, &user.driver);
+	KUNIT_ASSERT_EQ(test, 0, mock_bind(same, MOCK_DMA_API));
 	expect_refused(test, device, -EPERM);
 	target = target_new(test, other);
 	KUNIT_EXPECT_EQ(test, -EPERM, target_join(test, device, other));
 	KUNIT_EXPECT_EQ(test, mock_reach(device, 0), SIZE_MAX);
-	platform_driver_unregister(&user);
+	KUNIT_EXPECT_EQ(test, 0, mock_bind(same, MOCK_NO_DRIVER));
 	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, other));
 	dpmgr_iommu_target_detach(target, other->dev);
 	dpmgr_iommu_target_detach(target, device->dev);
