@@ -28,6 +28,7 @@
 #include "client.h"
 #include "core/export.h"
 #include "guard.h"
+#include "map.h"
 #include "platform.h"
 #include "policy.h"
 #include "pool.h"
@@ -191,6 +192,34 @@ bool dpmgr_device_has_client(struct dpmgr *mgr, const struct device *dev)
 	return false;
 }
 
+/**
+ * dpmgr_clients_cut_off() - a device leaves its IOMMU target
+ * @mgr: the manager
+ * @dev: the device
+ *
+ * Its clients get no streams any more.
+ *
+ * Context: process, holding the map's lock.
+ * Return: whether there are any.
+ */
+bool dpmgr_clients_cut_off(struct dpmgr *mgr, const struct device *dev)
+{
+	struct rb_node *node;
+	bool has_client = false;
+
+	lockdep_assert_held(&mgr->map->lock);
+	guard(mutex)(&mgr->lock);
+	for (node = rb_first(&mgr->clients); node; node = rb_next(node)) {
+		struct dpmgr_client *client = dpmgr_client_at(node);
+
+		if (client->dev != dev)
+			continue;
+		WRITE_ONCE(client->is_cut_off, true);
+		has_client = true;
+	}
+	return has_client;
+}
+
 static const char *difference(const struct dpmgr_client *absent,
 			      const struct dpmgr_client_params *params,
 			      const struct dpmgr_identity *identity)
@@ -256,15 +285,54 @@ static void set_quota(struct dpmgr_client *client, u64 quota)
 	atomic64_set(&client->room, min_t(u64, quota, S64_MAX) - client->nr_pages);
 }
 
+/* From here on, a device that is to be attached or detached has the client. */
+static struct dpmgr_client *enter(struct dpmgr *mgr, struct device *dev,
+				  const struct dpmgr_client_params *params,
+				  const struct dpmgr_backing *backing, const char **rule)
+{
+	struct dpmgr_identity identity;
+	struct dpmgr_client *client;
+	struct dpmgr_reach reach;
+	int ret;
+
+	ret = dpmgr_reach_check(mgr, dev, backing, params, &reach, rule);
+	if (ret)
+		return ERR_PTR(ret);
+	dpmgr_identity_of(dev, &identity);
+
+	guard(mutex)(&mgr->lock);
+	client = claim_name(mgr, params, &identity, rule);
+	if (IS_ERR(client))
+		return client;
+	client->dev = get_device(dev);
+	client->hides_memory = mgr->streams.hides_memory || reach.in_target ||
+			       params->lower_vtl == DPMGR_LOWER_VTL_VTL0;
+	client->in_target = reach.in_target;
+	client->lacks_bounces = !reach.has_bounces;
+	WRITE_ONCE(client->is_cut_off, false);
+	client->identity = identity;
+	client->owner = params->owner;
+	client->freeze = params->freeze;
+	client->thaw = params->thaw;
+	client->refused = false;
+	/* Whoever was here before: it is an earlier driver's. */
+	client->state_is_old = client->state;
+	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
+		WRITE_ONCE(client->keepalive, true);
+	client->backing = *backing;
+	client->node_id = params->node;
+	client->end_pfn = reach.end_pfn;
+	client->max_pages = reach.max_pages;
+	set_quota(client, params->quota);
+	client->finished = false;
+	return client;
+}
+
 static struct dpmgr_client *
 try_create(struct dpmgr *mgr, struct device *dev,
 	   const struct dpmgr_client_params *params, const char **rule)
 {
-	struct dpmgr_identity identity;
-	struct dpmgr_client *client;
 	struct dpmgr_backing backing;
-	u64 end_pfn, max_pages;
-	bool has_bounces;
 	int ret;
 
 	ret = dpmgr_policy_decide(mgr, params, &backing, rule);
@@ -276,38 +344,13 @@ try_create(struct dpmgr *mgr, struct device *dev,
 	*rule = dpmgr_platform_dma_rule(dev);
 	if (*rule)
 		return ERR_PTR(-EOPNOTSUPP);
-	ret = dpmgr_reach_check(mgr, dev, &backing, params, &end_pfn, &max_pages, rule);
-	if (ret)
-		return ERR_PTR(ret);
-	has_bounces = dpmgr_reach_has_bounces(mgr, dev);
 	/* Its first allocation may be one that can't sleep. */
 	dpmgr_refill_stocks(mgr, GFP_KERNEL);
-	dpmgr_identity_of(dev, &identity);
-
-	guard(mutex)(&mgr->lock);
-	client = claim_name(mgr, params, &identity, rule);
-	if (IS_ERR(client))
-		return client;
-	client->dev = get_device(dev);
-	client->hides_memory = mgr->streams.hides_memory || dpmgr_reach_is_in_target(mgr, dev) ||
-			       params->lower_vtl == DPMGR_LOWER_VTL_VTL0;
-	client->lacks_bounces = !has_bounces;
-	client->identity = identity;
-	client->owner = params->owner;
-	client->freeze = params->freeze;
-	client->thaw = params->thaw;
-	client->refused = false;
-	/* Whoever was here before: it is an earlier driver's. */
-	client->state_is_old = client->state;
-	scoped_guard(raw_spinlock_irqsave, &client->buf_lock)
-		WRITE_ONCE(client->keepalive, true);
-	client->backing = backing;
-	client->node_id = params->node;
-	client->end_pfn = end_pfn;
-	client->max_pages = max_pages;
-	set_quota(client, params->quota);
-	client->finished = false;
-	return client;
+	if (!device_iommu_mapped(dev))
+		return enter(mgr, dev, params, &backing, rule);
+	/* Its device is attached to an IOMMU target, or detached, before this or after it. */
+	guard(mutex)(&mgr->map->lock);
+	return enter(mgr, dev, params, &backing, rule);
 }
 
 /**

@@ -161,7 +161,10 @@ struct dpmgr_tag {
  * @frozen: its runs come and go no more. Written under @mgr's lock and drain_lock;
  *	read under either or in an RCU read section
  * @hides_memory: whoever is behind it sees pools only; fixed while live
- * @lacks_bounces: its device's target didn't have the shared pool; fixed while live
+ * @in_target: its device is attached to an IOMMU target; fixed while live, whatever becomes
+ *	of the device. @mgr's lock
+ * @lacks_bounces: that target didn't have the shared pool; fixed while live
+ * @is_cut_off: its device has left that target. Written under the map's lock and @mgr's
  * @freezing: @keepalive can't be changed any more. @buf_lock
  * @refused: it did not freeze: its buffers are saved as orphaned. Written under
  *	@mgr's servicing_lock or, while nobody is being frozen, its lock
@@ -218,7 +221,9 @@ struct dpmgr_client {
 	bool keepalive;
 	bool frozen;
 	bool hides_memory;
+	bool in_target;
 	bool lacks_bounces;
+	bool is_cut_off;
 	bool freezing;
 	bool refused;
 	void *state;
@@ -316,17 +321,29 @@ int dpmgr_params_copy(struct dpmgr_client_params *params,
 		      const struct dpmgr_client_params *from, const char **rule);
 u32 dpmgr_params_vtl0_mask(const struct dpmgr_client_params *params);
 
+/**
+ * struct dpmgr_reach - what a client's device reaches
+ * @in_target: it is attached to an IOMMU target
+ * @has_bounces: it reaches the shared pool, if there is one
+ * @end_pfn: it reaches pages below this one
+ * @max_pages: no buffer can be longer
+ */
+struct dpmgr_reach {
+	bool in_target;
+	bool has_bounces;
+	u64 end_pfn;
+	u64 max_pages;
+};
+
 /* reach.c */
-bool dpmgr_reach_is_in_target(const struct dpmgr *mgr, struct device *dev);
-bool dpmgr_reach_has_bounces(const struct dpmgr *mgr, struct device *dev);
-const char *dpmgr_reach_rule(const struct dpmgr *mgr, struct device *dev);
 int dpmgr_reach_check(struct dpmgr *mgr, struct device *dev,
 		      const struct dpmgr_backing *backing,
-		      const struct dpmgr_client_params *params, u64 *end_pfn,
-		      u64 *max_pages, const char **rule);
+		      const struct dpmgr_client_params *params,
+		      struct dpmgr_reach *reach, const char **rule);
 
 /* client.c */
 bool dpmgr_device_has_client(struct dpmgr *mgr, const struct device *dev);
+bool dpmgr_clients_cut_off(struct dpmgr *mgr, const struct device *dev);
 struct dpmgr_client *dpmgr_client_restore(struct dpmgr *mgr,
 					  const struct dpmgr_client_saved *saved);
 struct dpmgr_client *dpmgr_client_next(struct dpmgr *mgr, const char *name);

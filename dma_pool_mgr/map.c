@@ -67,7 +67,7 @@ struct dpmgr_map *dpmgr_map_create(struct module *module)
 	map->top = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&map->targets);
 	INIT_LIST_HEAD(&map->lost);
-	xa_init(&map->iommu_targets);
+	INIT_LIST_HEAD(&map->iommu_targets);
 	return map;
 }
 
@@ -79,7 +79,7 @@ void dpmgr_map_destroy(struct dpmgr_map *map)
 	if (!map)
 		return;
 	WARN_ON(!list_empty(&map->targets) || !list_empty(&map->lost) ||
-		!xa_empty(&map->iommu_targets));
+		!list_empty(&map->iommu_targets));
 	scoped_guard(mutex, &map->lock) {
 		while ((node = rb_first_cached(&map->regions))) {
 			struct dpmgr_map_region *region =
@@ -134,7 +134,7 @@ int dpmgr_map_add_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool)
 	return ret;
 }
 
-/* Are all ranges of a pool active? Context: may sleep. */
+/* Are all ranges of a pool active? */
 bool dpmgr_map_has_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool)
 {
 	unsigned int i;

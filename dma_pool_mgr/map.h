@@ -9,10 +9,9 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
-#include <linux/xarray.h>
 
+struct device;
 struct dpmgr_pool;
-struct iommu_domain;
 struct module;
 
 /**
@@ -23,7 +22,7 @@ struct module;
  * @top: enabled regions that none hides, by range; they don't overlap
  * @targets: struct dpmgr_map_target, in the order in which they are told to map
  * @lost: those that are told no more, but have something that they can't unmap
- * @iommu_targets: struct dpmgr_iommu_target, by its domain; anybody may ask for one
+ * @iommu_targets: struct dpmgr_iommu_target
  * @next_seq: of the next region
  */
 struct dpmgr_map {
@@ -33,7 +32,7 @@ struct dpmgr_map {
 	struct rb_root_cached top;
 	struct list_head targets;
 	struct list_head lost;
-	struct xarray iommu_targets;
+	struct list_head iommu_targets;
 	u64 next_seq;
 };
 
@@ -159,7 +158,6 @@ struct dpmgr_map_target {
 struct dpmgr_map *dpmgr_map_create(struct module *module);
 void dpmgr_map_destroy(struct dpmgr_map *map);
 int dpmgr_map_add_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool);
-bool dpmgr_map_has_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool);
 
 /* overlay.c: all with the map's lock held. */
 int dpmgr_overlay_register(struct dpmgr_map_region *region);
@@ -200,16 +198,17 @@ static inline struct dpmgr_map_sub *dpmgr_prev_sub(struct dpmgr_map_sub *sub)
 }
 
 /* map.c: all with the map's lock held. */
+bool dpmgr_map_has_pool(struct dpmgr_map *map, const struct dpmgr_pool *pool);
 struct dpmgr_map_sub *dpmgr_map_first_active(struct dpmgr_map *map);
 struct dpmgr_map_sub *dpmgr_map_last_active(struct dpmgr_map *map);
 struct dpmgr_map_sub *dpmgr_map_next_active(struct dpmgr_map_sub *sub);
 struct dpmgr_map_sub *dpmgr_map_prev_active(struct dpmgr_map_sub *sub);
 
-/* region.c: but for the first two, which take it, with the map's lock held. */
-bool dpmgr_map_has(struct dpmgr_map *map, const struct dpmgr_map_extent *extent);
+/* region.c: but for the first, which takes it, with the map's lock held. */
 struct dpmgr_map_region *dpmgr_region_create(struct dpmgr_map *map,
 					     const struct dpmgr_map_region_params *params);
 int dpmgr_region_destroy(struct dpmgr_map_region *region);
+bool dpmgr_map_has(struct dpmgr_map *map, const struct dpmgr_map_extent *extent);
 struct dpmgr_map_sub *dpmgr_map_find_active(struct dpmgr_map *map, u64 start, u64 last);
 void dpmgr_map_sub_release(struct dpmgr_map_sub *sub);
 void dpmgr_map_retry_stalled(struct dpmgr_map *map);
@@ -226,11 +225,18 @@ void dpmgr_targets_retry_lost(struct dpmgr_map *map);
 bool dpmgr_target_has(const struct dpmgr_map_target *target,
 		      const struct dpmgr_map_sub *sub);
 
+/* target_iommu.c: with the map's lock held. */
 #ifdef CONFIG_IOMMU_API
-bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain);
+bool dpmgr_iommu_targets_have(struct dpmgr_map *map, const struct device *dev);
+bool dpmgr_iommu_targets_have_group(struct dpmgr_map *map, const struct device *dev);
 #else
-static inline bool dpmgr_iommu_target_uses(struct dpmgr_map *map,
-					   const struct iommu_domain *domain)
+static inline bool dpmgr_iommu_targets_have(struct dpmgr_map *map, const struct device *dev)
+{
+	return false;
+}
+
+static inline bool dpmgr_iommu_targets_have_group(struct dpmgr_map *map,
+						  const struct device *dev)
 {
 	return false;
 }

@@ -2,37 +2,52 @@
 /*
  * Whether a device can use the addresses that its client would give it: nothing but one of
  * our targets translates them, and they are within its masks.
+ *
+ * That is decided when the client is created, and holds for as long as the client does. The
+ * client remembers it: an IOMMU domain is not for others to look at, since a group's owner
+ * may switch and free it at any time.
+ *
+ * Locking: the map's lock, if the device is behind an IOMMU, until the client is known.
  */
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/errno.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/pci.h>
 #include <linux/pfn.h>
+#include <linux/platform_device.h>
 
 #include "client.h"
-#include "core/export.h"
 #include "map.h"
 #include "policy.h"
 #include "pool.h"
 
-/* Is the device in the domain of one of our targets? Context: any. */
-bool dpmgr_reach_is_in_target(const struct dpmgr *mgr, struct device *dev)
+/*
+ * Whether the driver core keeps a device's IOMMU group in its default domain for as long as
+ * the device has its driver: then nothing else attaches the group, nor can its type be
+ * switched in sysfs. It is the bus that does so, unless the driver says that it needs no such
+ * thing. Of a bus that isn't known here only the count of all that keep the group can be asked.
+ */
+static bool keeps_default_domain(struct device *dev)
 {
-	const struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	struct iommu_group *group;
+	bool is_owned;
 
-	return domain && domain->type == IOMMU_DOMAIN_UNMANAGED &&
-	       dpmgr_iommu_target_uses(mgr->map, domain);
+	if (dev_is_pci(dev))
+		return !to_pci_driver(dev->driver)->driver_managed_dma;
+	if (dev_is_platform(dev))
+		return !to_platform_driver(dev->driver)->driver_managed_dma;
+	group = iommu_group_get(dev);
+	is_owned = group && iommu_group_dma_owner_claimed(group);
+	iommu_group_put(group);
+	return is_owned;
 }
 
-/* Why pool addresses are of no use to a device; NULL if they are. Context: any. */
-const char *dpmgr_reach_rule(const struct dpmgr *mgr, struct device *dev)
+/* Why a domain that the driver core keeps is of no use; NULL if it is of use. */
+static const char *domain_rule(const struct iommu_domain *domain)
 {
-	const struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-
-	if (dev->dma_range_map)
-		return "the device's bus translates DMA addresses";
-	if (!domain || dpmgr_reach_is_in_target(mgr, dev))
+	if (!domain)
 		return NULL;
 	switch (domain->type) {
 	case IOMMU_DOMAIN_IDENTITY:
@@ -48,14 +63,43 @@ const char *dpmgr_reach_rule(const struct dpmgr *mgr, struct device *dev)
 		return "the device's IOMMU domain may translate; buffers need untranslated DMA";
 	}
 }
-EXPORT_SYMBOL_FOR_TESTS(dpmgr_reach_rule);
 
-/* Has the device's target, if it is in one, the pool that streams bounce in? May sleep. */
-bool dpmgr_reach_has_bounces(const struct dpmgr *mgr, struct device *dev)
+/* Whether pool addresses are of use to a device that is attached to no target. */
+static int check_domain(struct dpmgr *mgr, struct device *dev, const char **rule)
 {
-	const struct dpmgr_pool *pool = mgr->pools[DPMGR_SHARED];
+	*rule = "another device of its IOMMU group is attached to a target: attach this one too";
+	if (dpmgr_iommu_targets_have_group(mgr->map, dev))
+		return -EBUSY;
+	*rule = "it has no driver, so its IOMMU group may be switched under it";
+	if (!dev->driver)
+		return -EOPNOTSUPP;
+	*rule = "driver_managed_dma without a target: attach it to one, or drop driver_managed_dma";
+	if (!keeps_default_domain(dev))
+		return -EOPNOTSUPP;
+	*rule = domain_rule(iommu_get_domain_for_dev(dev));
+	return *rule ? -EOPNOTSUPP : 0;
+}
 
-	return !pool || !dpmgr_reach_is_in_target(mgr, dev) || dpmgr_map_has_pool(mgr->map, pool);
+/* Whether the device reaches pool addresses as they are, and all of the pool it needs. */
+static int check_iommu(struct dpmgr *mgr, struct device *dev, const struct dpmgr_pool *pool,
+		       struct dpmgr_reach *reach, const char **rule)
+{
+	const struct dpmgr_pool *shared = mgr->pools[DPMGR_SHARED];
+
+	reach->has_bounces = true;
+	if (!device_iommu_mapped(dev))
+		return 0;
+	reach->in_target = dpmgr_iommu_targets_have(mgr->map, dev);
+	if (!reach->in_target)
+		return check_domain(mgr, dev, rule);
+	*rule = "the device's IOMMU target has the pools, and no locked pages";
+	if (!pool)
+		return -EOPNOTSUPP;
+	*rule = "a region hides the pool from the device's IOMMU target, or it is stalled";
+	if (!dpmgr_map_has_pool(mgr->map, pool))
+		return -EBUSY;
+	reach->has_bounces = !shared || dpmgr_map_has_pool(mgr->map, shared);
+	return 0;
 }
 
 /*
@@ -79,33 +123,32 @@ static u64 end_of(struct device *dev, u64 bias)
  */
 int dpmgr_reach_check(struct dpmgr *mgr, struct device *dev,
 		      const struct dpmgr_backing *backing,
-		      const struct dpmgr_client_params *params, u64 *end_pfn,
-		      u64 *max_pages, const char **rule)
+		      const struct dpmgr_client_params *params,
+		      struct dpmgr_reach *reach, const char **rule)
 {
 	const struct dpmgr_pool *pool = backing->pool;
 	struct dpmgr_page_request request = {
 		.persistent = params->persistent,
 		.end_pfn = U64_MAX,
 	};
+	int ret;
 
-	*rule = dpmgr_reach_rule(mgr, dev);
-	if (*rule)
+	*reach = (struct dpmgr_reach){ };
+	*rule = "the device's bus translates DMA addresses";
+	if (dev->dma_range_map)
 		return -EOPNOTSUPP;
-	*rule = "the device's IOMMU target has the pools, and no locked pages";
-	if (!pool && dpmgr_reach_is_in_target(mgr, dev))
-		return -EOPNOTSUPP;
-	*rule = "a region hides the pool from the device's IOMMU target, or it is stalled";
-	if (pool && dpmgr_reach_is_in_target(mgr, dev) && !dpmgr_map_has_pool(mgr->map, pool))
-		return -EBUSY;
-	*end_pfn = end_of(dev, pool ? pool->bias : 0);
-	*max_pages = min_t(unsigned long, totalram_pages(), INT_MAX);
+	ret = check_iommu(mgr, dev, pool, reach, rule);
+	if (ret)
+		return ret;
+	reach->end_pfn = end_of(dev, pool ? pool->bias : 0);
+	reach->max_pages = min_t(unsigned long, totalram_pages(), INT_MAX);
 	if (!pool)
 		return 0;
 	*rule = "no range of the pool survives a kexec; add one as SIZE@START";
 	if (!dpmgr_pages_largest(&pool->pages, &request))
 		return -ENODEV;
-	request.end_pfn = *end_pfn;
+	request.end_pfn = reach->end_pfn;
 	*rule = "the pool, at the addresses that devices use, lies above the device's DMA mask";
-	*max_pages = dpmgr_pages_largest(&pool->pages, &request);
-	return *max_pages ? 0 : -EOPNOTSUPP;
+	reach->max_pages = dpmgr_pages_largest(&pool->pages, &request);
+	return reach->max_pages ? 0 : -EOPNOTSUPP;
 }

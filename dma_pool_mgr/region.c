@@ -65,7 +65,6 @@ bool dpmgr_map_has(struct dpmgr_map *map, const struct dpmgr_map_extent *extent)
 {
 	const struct dpmgr_map_sub *sub;
 
-	guard(mutex)(&map->lock);
 	sub = dpmgr_map_find_active(map, extent->iova, extent->iova);
 	return sub && sub->extent.iova == extent->iova &&
 	       sub->extent.length == extent->length && sub->extent.phys == extent->phys &&

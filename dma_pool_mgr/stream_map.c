@@ -61,8 +61,8 @@ static noinline int refuse_bounce(struct dpmgr_stream_source *source)
 	source->rule = "it must bounce, and there is no shared pool; load with shared=SIZE@START";
 	if (!mgr->pools[DPMGR_SHARED])
 		return -EOPNOTSUPP;
-	source->rule = dpmgr_reach_rule(mgr, dev);
-	if (source->rule)
+	source->rule = "its device has left its IOMMU target; clients must be destroyed first";
+	if (READ_ONCE(source->client->is_cut_off))
 		return -EOPNOTSUPP;
 	source->rule = "its IOMMU target lacked the shared pool when the client was created";
 	if (source->client->lacks_bounces)

@@ -11,6 +11,9 @@
  * A target is there while it is in the map's @iommu_targets, and whoever has a device
  * attached can hold on to it. Others look it up by such a device, under the lock.
  *
+ * Attaching looks for clients of the group, and creating a client looks for its device in
+ * the targets; each is done under the lock as a whole, so one sees the other.
+ *
  * Locking: the map's lock, for everything. Under it come the IOMMU's own, a group's, and
  * below that the manager's.
  */
@@ -26,14 +29,9 @@
 #include <linux/slab.h>
 
 #include "client.h"
+#include "core/export.h"
 #include "dpmgr.h"
 #include "target_iommu.h"
-
-/* Is it the domain of one of our targets? Context: any. */
-bool dpmgr_iommu_target_uses(struct dpmgr_map *map, const struct iommu_domain *domain)
-{
-	return xa_load(&map->iommu_targets, (unsigned long)domain);
-}
 
 /* ---- devices --------------------------------------------------------------- */
 
@@ -55,6 +53,37 @@ static bool has_group(const struct dpmgr_iommu_target *iommu,
 
 	list_for_each_entry(attached, &iommu->devices, node)
 		if (attached->group == group)
+			return true;
+	return false;
+}
+
+static struct dpmgr_iommu_target *find_target(struct dpmgr_map *map,
+					      const struct device *dev)
+{
+	struct dpmgr_iommu_target *iommu;
+
+	lockdep_assert_held(&map->lock);
+	list_for_each_entry(iommu, &map->iommu_targets, node)
+		if (find_attached(iommu, dev))
+			return iommu;
+	return NULL;
+}
+
+/* Whether a device is attached to a target. */
+bool dpmgr_iommu_targets_have(struct dpmgr_map *map, const struct device *dev)
+{
+	return find_target(map, dev);
+}
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_iommu_targets_have);
+
+/* Whether a device of @dev's group is attached to a target. */
+bool dpmgr_iommu_targets_have_group(struct dpmgr_map *map, const struct device *dev)
+{
+	const struct dpmgr_iommu_target *iommu;
+
+	lockdep_assert_held(&map->lock);
+	list_for_each_entry(iommu, &map->iommu_targets, node)
+		if (has_group(iommu, dev->iommu_group))
 			return true;
 	return false;
 }
@@ -174,25 +203,18 @@ static int attach(struct dpmgr_iommu_target *iommu, struct dpmgr_attached *attac
 	return 0;
 }
 
-static int blame_for_client(struct device *dev, void *mgr)
-{
-	if (dpmgr_device_has_client(mgr, dev))
-		dev_err(dev, "dma_pool_mgr: it leaves an IOMMU target before its client\n");
-	return 0;
-}
-
 /* The last of its group takes the group out, which reaches nothing after that. */
 static void detach(struct dpmgr_iommu_target *iommu, struct dpmgr_attached *attached)
 {
 	list_del(&attached->node);
-	if (has_group(iommu, attached->group)) {
-		blame_for_client(attached->dev, iommu->mgr);
+	if (dpmgr_clients_cut_off(iommu->mgr, attached->dev))
+		dev_err(attached->dev,
+			"dma_pool_mgr: it leaves an IOMMU target before its client\n");
+	if (has_group(iommu, attached->group))
 		return;
-	}
-	iommu_group_for_each_dev(attached->group, iommu->mgr, blame_for_client);
 	iommu_detach_group(iommu->domain, attached->group);
 	if (list_empty(&iommu->devices)) {
-		xa_erase(&iommu->map->iommu_targets, (unsigned long)iommu->domain);
+		list_del(&iommu->node);
 		iommu->is_leaving = true;
 	}
 }
@@ -211,7 +233,12 @@ static void refuse(struct device *dev, const char *rule, int err)
 
 /* ---- the API --------------------------------------------------------------- */
 
-static int start(struct dpmgr_iommu_target *iommu)
+/*
+ * Attach the first device, and make the target known. 0; or an errno and why. If the device
+ * is in @devices then, its group is blocked, and still claimed.
+ */
+static int start(struct dpmgr_iommu_target *iommu, struct dpmgr_attached *attached,
+		 const char **rule)
 {
 	struct dpmgr_map_target_params params = {
 		.size = sizeof(params),
@@ -219,28 +246,25 @@ static int start(struct dpmgr_iommu_target *iommu)
 		.context = iommu,
 		.owner = THIS_MODULE,
 	};
-	const unsigned long domain = (unsigned long)iommu->domain;
-	struct xarray *targets = &iommu->map->iommu_targets;
 	struct dpmgr_map_target *target;
-	const struct dpmgr_attached *first =
-		list_first_entry(&iommu->devices, struct dpmgr_attached, node);
-	int ret;
 	char name[DPMGR_NAME_MAX + 1];
+	int ret;
 
-	snprintf(name, sizeof(name), "iommu %s", dev_name(first->dev));
+	snprintf(name, sizeof(name), "iommu %s", dev_name(attached->dev));
 	params.name = name;
+	/* No client of the group is created between the look for one and the replay. */
 	guard(mutex)(&iommu->map->lock);
-	ret = xa_reserve(targets, domain, GFP_KERNEL);
+	ret = attach(iommu, attached, rule);
 	if (ret)
 		return ret;
+	*rule = "the map's memory can't be mapped for it";
 	target = dpmgr_target_register(iommu->map, &params);
 	if (IS_ERR(target)) {
-		xa_release(targets, domain);
+		dpmgr_domain_leave(iommu);
 		return PTR_ERR(target);
 	}
 	iommu->target = target;
-	/* It has a place, so this can't fail. */
-	xa_store(targets, domain, iommu, GFP_KERNEL);
+	list_add_tail(&iommu->node, &iommu->map->iommu_targets);
 	return 0;
 }
 
@@ -292,22 +316,12 @@ struct dpmgr_iommu_target *dpmgr_iommu_target_create(struct dpmgr *mgr,
 		ret = PTR_ERR(iommu->domain);
 		goto free_iommu;
 	}
-	ret = attach(iommu, attached, &rule);
-	if (ret)
-		goto free_domain;
-	rule = "the map's memory can't be mapped for it";
-	ret = start(iommu);
-	if (ret)
-		goto leave;
-	return iommu;
-
-leave:
-	dpmgr_domain_leave(iommu);
+	ret = start(iommu, attached, &rule);
+	if (!ret)
+		return iommu;
 	iommu_domain_free(iommu->domain);
-	iommu_device_release_dma_owner(dev);
-	goto free_iommu;
-free_domain:
-	iommu_domain_free(iommu->domain);
+	if (!list_empty(&iommu->devices))
+		iommu_device_release_dma_owner(dev);
 free_iommu:
 	kfree(iommu);
 free_attached:
@@ -316,18 +330,6 @@ free_attached:
 	return ERR_PTR(ret);
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_iommu_target_create, DMA_POOL_MGR);
-
-static struct dpmgr_iommu_target *find_target(struct dpmgr_map *map,
-					      const struct device *dev)
-{
-	struct dpmgr_iommu_target *iommu;
-	unsigned long domain;
-
-	xa_for_each(&map->iommu_targets, domain, iommu)
-		if (find_attached(iommu, dev))
-			return iommu;
-	return NULL;
-}
 
 static struct dpmgr_iommu_target *join(struct dpmgr_map *map, const struct device *peer,
 				       struct dpmgr_attached *attached, const char **rule)
@@ -396,9 +398,9 @@ static void end(struct dpmgr_iommu_target *iommu)
  * @dev: the device; its DMA has stopped and its clients are gone
  *
  * After this, the device is in its group's default domain again, unless another device
- * of the group is still attached. Under iommu=pt this can reach all memory. The group
- * leaves as a whole: no device of it may have a client then, and the log names those that
- * have. With its last device, the target goes.
+ * of the group is still attached. Under iommu=pt this can reach all memory. If @dev has
+ * clients, the log says so, and they get no streams any more. With its last device, the
+ * target goes.
  *
  * Context: may sleep.
  */

@@ -12,6 +12,8 @@
 
 /**
  * struct dpmgr_iommu_target - a domain that follows the map
+ * @node: in the map's @iommu_targets, from when it is registered until its last device
+ *	has left
  * @mgr: fixed
  * @map: fixed
  * @target: how it is told; NULL while it is told for the first time
@@ -20,6 +22,7 @@
  * @is_leaving: no group is attached any more, and the domain goes next
  */
 struct dpmgr_iommu_target {
+	struct list_head node;
 	struct dpmgr *mgr;
 	struct dpmgr_map *map;
 	struct dpmgr_map_target *target;

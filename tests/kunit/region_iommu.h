@@ -11,6 +11,9 @@
 /* The mock, and a manager without pools, in test->priv. */
 int region_iommu_init(struct kunit *test);
 
+/* Another manager in its place, with both pools and a state region. */
+void region_iommu_load_pools(struct kunit *test);
+
 /* In bytes; enabled. */
 struct dpmgr_map_region *region_at(struct kunit *test, u64 start, u64 length,
 				   enum dpmgr_map_memory memory);

@@ -2,6 +2,7 @@
 /*
  * Clients of devices that are attached to an IOMMU target: which they may have, and when.
  */
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "region_iommu.h"
@@ -34,11 +35,7 @@ static void a_device_in_a_target_gets_a_client_of_the_pools(struct kunit *test)
 
 	stranger = dpmgr_create(&f->config);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stranger);
-	fixture_unload(f);
-	f->config.nr_ranges[DPMGR_SHARED] = 1;
-	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
-	f->config.state = &f->state;
-	fixture_load(test, f);
+	region_iommu_load_pools(test);
 	target = target_new(test, device);
 	KUNIT_EXPECT_EQ(test, mock_mapped(device), SHARED_SIZE + PRIVATE_SIZE);
 	KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, true));
@@ -66,18 +63,30 @@ static void a_device_in_a_target_gets_a_client_of_the_pools(struct kunit *test)
 	dpmgr_destroy(stranger);
 }
 
-static void a_device_with_a_client_cannot_come_or_go_unnoticed(struct kunit *test)
+/* A client that its driver has left behind, whose next one may claim the group. */
+static struct dpmgr_client *outliving_client(struct kunit *test,
+					     const struct mock_device *device)
 {
 	struct dpmgr_client_params params = fixture_params("disk");
-	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
-	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
-	struct dpmgr_iommu_target *target;
 	struct fixture *f = test->priv;
 	struct dpmgr_client *client;
 
 	params.persistent = false;
+	KUNIT_ASSERT_EQ(test, 0, mock_bind(device, MOCK_DMA_API));
 	client = dpmgr_client_create(f->mgr, device->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	KUNIT_ASSERT_EQ(test, 0, mock_bind(device, MOCK_MANAGED_DMA));
+	return client;
+}
+
+static void a_device_with_a_client_cannot_come_or_go_unnoticed(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct dpmgr_client *client;
+
+	client = outliving_client(test, device);
 	expect_refused(test, device, -EBUSY);
 	target = target_new(test, other);
 	KUNIT_EXPECT_EQ(test, -EBUSY, target_join(test, device, other));
@@ -90,17 +99,13 @@ static void a_device_with_a_client_cannot_come_or_go_unnoticed(struct kunit *tes
 /* The domain is the group's: whatever its devices have comes and goes with it. */
 static void a_client_of_any_device_keeps_its_group_where_it_is(struct kunit *test)
 {
-	struct dpmgr_client_params params = fixture_params("disk");
 	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
 	struct mock_device *same = mock_device_new(test, device, 0, 0);
 	struct mock_device *other = mock_device_new(test, NULL, 0, 0);
 	struct dpmgr_iommu_target *target;
-	struct fixture *f = test->priv;
 	struct dpmgr_client *client;
 
-	params.persistent = false;
-	client = dpmgr_client_create(f->mgr, same->dev, &params);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	client = outliving_client(test, same);
 	memset(mock_iommu.events, 0, sizeof(mock_iommu.events));
 	expect_refused(test, device, -EBUSY);
 	mock_expect_events(test, "+-");
@@ -126,7 +131,19 @@ static bool is_blamed(struct kunit *test, struct kmsg_dump_iter *log,
 	return fixture_log_has(test, log, parts);
 }
 
-static void whoever_has_a_client_when_its_group_leaves_is_named(struct kunit *test)
+static int map_errno(struct dpmgr_client *client)
+{
+	u8 *byte = kzalloc(1, GFP_KERNEL);
+	struct dpmgr_stream *stream = dpmgr_stream_map(client, byte, 1, DMA_TO_DEVICE,
+						       GFP_KERNEL);
+
+	if (!IS_ERR(stream))
+		dpmgr_stream_free(stream);
+	kfree(byte);
+	return PTR_ERR_OR_ZERO(stream);
+}
+
+static void a_device_that_leaves_before_its_client_is_named_and_cut_off(struct kunit *test)
 {
 	struct dpmgr_client_params params = fixture_params("disk");
 	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
@@ -136,30 +153,99 @@ static void whoever_has_a_client_when_its_group_leaves_is_named(struct kunit *te
 	struct dpmgr_client *client;
 	struct kmsg_dump_iter log;
 
-	fixture_unload(f);
-	f->config.nr_ranges[DPMGR_SHARED] = 1;
-	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
-	f->config.state = &f->state;
-	fixture_load(test, f);
+	region_iommu_load_pools(test);
 	target = target_new(test, device);
-	/* It is in the domain, though nobody has attached it. */
+	/* It is in the domain, but only for as long as the other is. */
+	fixture_log_start(&log);
+	KUNIT_EXPECT_EQ(test, -EBUSY, client_errno(test, same->dev, true));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
+		"client \"disk\" refused: another device of its IOMMU group", "attach this one too",
+		NULL,
+	}));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, same, device));
 	client = dpmgr_client_create(f->mgr, same->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
-	KUNIT_EXPECT_EQ(test, -EPERM,
-			PTR_ERR_OR_ZERO(dpmgr_iommu_target_create(f->mgr, same->dev)));
-	/* Nor does its client hinder it: the group is there already. */
-	KUNIT_EXPECT_EQ(test, 0, target_join(test, same, device));
 	fixture_log_start(&log);
 	dpmgr_iommu_target_detach(target, device->dev);
 	KUNIT_EXPECT_FALSE(test, is_blamed(test, &log, same));
+	KUNIT_EXPECT_EQ(test, 0, map_errno(client));
 	KUNIT_EXPECT_EQ(test, 0, target_join(test, device, same));
 	fixture_log_start(&log);
 	dpmgr_iommu_target_detach(target, same->dev);
 	KUNIT_EXPECT_TRUE(test, is_blamed(test, &log, same));
-	fixture_log_start(&log);
-	dpmgr_iommu_target_detach(target, device->dev);
-	KUNIT_EXPECT_TRUE(test, is_blamed(test, &log, same));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, map_errno(client));
+	/* Coming back doesn't help its client; nor does that hinder it: the group is there. */
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, same, device));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, map_errno(client));
 	dpmgr_client_destroy(client);
+	client = dpmgr_client_create(f->mgr, same->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	KUNIT_EXPECT_EQ(test, 0, map_errno(client));
+	dpmgr_client_destroy(client);
+	dpmgr_iommu_target_detach(target, same->dev);
+	dpmgr_iommu_target_detach(target, device->dev);
+}
+
+static void a_client_of_a_group_that_nothing_keeps_is_refused(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct mock_device *same = mock_device_new(test, device, 0, 0);
+	struct kmsg_dump_iter log;
+
+	/* The other's driver keeps it, but only for as long as it is there. */
+	KUNIT_ASSERT_EQ(test, 0, mock_bind(same, MOCK_DMA_API));
+	fixture_log_start(&log);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, client_errno(test, device->dev, false));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
+		"client \"disk\" refused: driver_managed_dma without a target", NULL,
+	}));
+	KUNIT_ASSERT_EQ(test, 0, mock_bind(device, MOCK_NO_DRIVER));
+	fixture_log_start(&log);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, client_errno(test, device->dev, false));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
+		"client \"disk\" refused: it has no driver", NULL,
+	}));
+	KUNIT_ASSERT_EQ(test, 0, mock_bind(device, MOCK_DMA_API));
+	KUNIT_EXPECT_EQ(test, 0, client_errno(test, device->dev, false));
+}
+
+/* Any look at the device's group, which has its domain, is KASAN's to report from here on. */
+static void poison_group(struct kunit *test, struct device *dev, struct iommu_group **group)
+{
+	void *freed = kmalloc(SZ_1K, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, freed);
+	kfree(freed);
+	*group = dev->iommu_group;
+	dev->iommu_group = freed;
+}
+
+/* The owner of a group may switch its domain at any time, and free the one that it had. */
+static void neither_streams_nor_refusals_look_at_a_domain(struct kunit *test)
+{
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	struct iommu_group *group;
+
+	if (!IS_ENABLED(CONFIG_KASAN_GENERIC))
+		kunit_skip(test, "needs KASAN");
+	region_iommu_load_pools(test);
+	poison_group(test, device->dev, &group);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, client_errno(test, device->dev, true));
+	device->dev->iommu_group = group;
+
+	target = target_new(test, device);
+	poison_group(test, device->dev, &group);
+	client = dpmgr_client_create(f->mgr, device->dev, &params);
+	if (!IS_ERR(client))
+		KUNIT_EXPECT_EQ(test, 0, map_errno(client));
+	dpmgr_client_destroy(client);
+	device->dev->iommu_group = group;
+	KUNIT_EXPECT_FALSE(test, IS_ERR(client));
+	dpmgr_iommu_target_detach(target, device->dev);
 }
 
 static u64 address_of(const struct dpmgr_stream *stream)
@@ -183,11 +269,7 @@ static void streams_of_a_device_in_a_target_bounce(struct kunit *test)
 	unsigned int i;
 	u8 *memory;
 
-	fixture_unload(f);
-	f->config.nr_ranges[DPMGR_SHARED] = 1;
-	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
-	f->config.state = &f->state;
-	fixture_load(test, f);
+	region_iommu_load_pools(test);
 	target = target_new(test, device);
 	client = dpmgr_client_create(f->mgr, device->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
@@ -233,11 +315,7 @@ static void streams_do_not_bounce_in_a_pool_that_the_target_lacks(struct kunit *
 	unsigned int i;
 	u8 *memory;
 
-	fixture_unload(f);
-	f->config.nr_ranges[DPMGR_SHARED] = 1;
-	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
-	f->config.state = &f->state;
-	fixture_load(test, f);
+	region_iommu_load_pools(test);
 	target = target_new(test, device);
 	memory = kunit_kmalloc(test, SZ_4K, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, memory);
@@ -303,7 +381,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_device_in_a_target_gets_a_client_of_the_pools),
 	KUNIT_CASE(a_device_with_a_client_cannot_come_or_go_unnoticed),
 	KUNIT_CASE(a_client_of_any_device_keeps_its_group_where_it_is),
-	KUNIT_CASE(whoever_has_a_client_when_its_group_leaves_is_named),
+	KUNIT_CASE(a_device_that_leaves_before_its_client_is_named_and_cut_off),
+	KUNIT_CASE(a_client_of_a_group_that_nothing_keeps_is_refused),
+	KUNIT_CASE(neither_streams_nor_refusals_look_at_a_domain),
 	KUNIT_CASE(streams_of_a_device_in_a_target_bounce),
 	KUNIT_CASE(streams_do_not_bounce_in_a_pool_that_the_target_lacks),
 	KUNIT_CASE(pools_with_a_vtom_bias_need_an_aperture_that_has_it),

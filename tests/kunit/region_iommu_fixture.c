@@ -7,6 +7,17 @@ int region_iommu_init(struct kunit *test)
 	return region_init(test);
 }
 
+void region_iommu_load_pools(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	fixture_unload(f);
+	f->config.nr_ranges[DPMGR_SHARED] = 1;
+	f->config.nr_ranges[DPMGR_PRIVATE] = 2;
+	f->config.state = &f->state;
+	fixture_load(test, f);
+}
+
 struct dpmgr_map_region *region_at(struct kunit *test, u64 start, u64 length,
 				   enum dpmgr_map_memory memory)
 {
@@ -75,5 +86,5 @@ void expect_refused(struct kunit *test, const struct mock_device *device, int er
 	KUNIT_EXPECT_EQ(test, mock_iommu.nr_domains, 0);
 	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->targets));
 	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->lost));
-	KUNIT_EXPECT_TRUE(test, xa_empty(&f->mgr->map->iommu_targets));
+	KUNIT_EXPECT_TRUE(test, list_empty(&f->mgr->map->iommu_targets));
 }

@@ -3,11 +3,8 @@
  * The IOMMU target under the kernel's IOMMU layer, with an IOMMU that is none: what
  * devices reach, by pages of which size, and who is in which domain when.
  */
-#include <linux/completion.h>
-#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/prandom.h>
-#include <linux/sched.h>
 
 #include "region_iommu.h"
 
@@ -437,114 +434,6 @@ static void what_cannot_be_attached_is_where_it_was(struct kunit *test)
 	dpmgr_iommu_target_detach(target, device->dev);
 }
 
-/* ---- at once --------------------------------------------------------------- */
-
-struct comer {
-	int (*what)(void *comer);
-	struct dpmgr *mgr;
-	struct device *dev;
-	struct device *peer;
-	struct dpmgr_map_region *region;
-	struct completion done;
-	const char *broken;
-};
-
-#define NR_ROUNDS	150
-
-/* A driver that is bound and unbound. */
-static int come_and_go(void *data)
-{
-	struct comer *comer = data;
-	unsigned int i;
-
-	for (i = 0; i < NR_ROUNDS; i++) {
-		struct dpmgr_iommu_target *target;
-
-		target = dpmgr_iommu_target_create(comer->mgr, comer->dev);
-		if (IS_ERR(target)) {
-			comer->broken = "a target could not be made";
-			break;
-		}
-		if (dpmgr_reach_rule(comer->mgr, comer->dev))
-			comer->broken = "its target is not known";
-		cond_resched();
-		dpmgr_iommu_target_detach(target, comer->dev);
-	}
-	complete(&comer->done);
-	return 0;
-}
-
-/* A driver that joins whoever is there. */
-static int join_and_leave(void *data)
-{
-	struct comer *comer = data;
-	unsigned int i;
-
-	for (i = 0; i < NR_ROUNDS; i++) {
-		struct dpmgr_iommu_target *target;
-
-		target = dpmgr_iommu_target_attach(comer->mgr, comer->dev, comer->peer);
-		if (PTR_ERR_OR_ZERO(target) == -ENODEV)
-			continue;
-		if (IS_ERR(target)) {
-			comer->broken = "a target could not be joined";
-			break;
-		}
-		if (dpmgr_reach_rule(comer->mgr, comer->dev))
-			comer->broken = "its target is not known";
-		cond_resched();
-		dpmgr_iommu_target_detach(target, comer->dev);
-	}
-	complete(&comer->done);
-	return 0;
-}
-
-static int add_and_remove(void *data)
-{
-	struct comer *comer = data;
-	unsigned int i;
-
-	for (i = 0; i < 4 * NR_ROUNDS; i++) {
-		if (add(comer->region, SZ_2M, SZ_4M) ||
-		    dpmgr_map_remove(comer->region, 0, SZ_1G))
-			comer->broken = "a change was refused";
-		dpmgr_reach_rule(comer->mgr, comer->dev);
-		cond_resched();
-	}
-	complete(&comer->done);
-	return 0;
-}
-
-static void targets_come_and_go_while_the_map_changes(struct kunit *test)
-{
-	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
-	static struct comer comers[] = {
-		{ .what = come_and_go }, { .what = come_and_go },
-		{ .what = join_and_leave }, { .what = add_and_remove },
-	};
-	struct fixture *f = test->priv;
-	struct comer *comer;
-
-	for (comer = comers; comer < comers + ARRAY_SIZE(comers); comer++) {
-		comer->mgr = f->mgr;
-		comer->dev = comer->what == add_and_remove ? comers[0].dev :
-			     mock_device_new(test, NULL, 0, 0)->dev;
-		comer->peer = comers[0].dev;
-		comer->region = region;
-		comer->broken = NULL;
-		init_completion(&comer->done);
-	}
-	for (comer = comers; comer < comers + ARRAY_SIZE(comers); comer++)
-		KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(comer->what, comer, "targets/%zd",
-							    comer - comers)));
-	for (comer = comers; comer < comers + ARRAY_SIZE(comers); comer++) {
-		wait_for_completion(&comer->done);
-		KUNIT_EXPECT_NULL(test, comer->broken);
-	}
-	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_domains);
-	dpmgr_map_region_destroy(region);
-}
-
 static struct kunit_case cases[] = {
 	KUNIT_CASE(a_superpage_lies_in_one_sub_mapping_and_goes_with_it),
 	KUNIT_CASE_SLOW(no_sub_mapping_that_goes_takes_from_another),
@@ -559,7 +448,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_group_with_a_driver_that_uses_the_dma_api_is_refused),
 	KUNIT_CASE(a_device_without_an_iommu_that_will_do_is_refused),
 	KUNIT_CASE(what_cannot_be_attached_is_where_it_was),
-	KUNIT_CASE_SLOW(targets_come_and_go_while_the_map_changes),
 	{}
 };
 

@@ -17,10 +17,14 @@ from steps import PAGE, SMALL, pages_of
 IOMMU = ["-device", "intel-iommu,intremap=off"]
 
 
-def iommu_domain(guest):
-    """The type of the domain that edu is in."""
+def group_type(guest):
+    """The file with the type of the domain that edu's group is in."""
     device = guest.run("grep -l 0x11e8 /sys/bus/pci/devices/*/device").strip()
-    return guest.run(f"cat {device.removesuffix('device')}iommu_group/type").strip()
+    return device.removesuffix("device") + "iommu_group/type"
+
+
+def iommu_domain(guest):
+    return guest.run(f"cat {group_type(guest)}").strip()
 
 
 @scenario
@@ -45,6 +49,21 @@ def iommu(test):
                 expect(dma_addr == pfn * PAGE,
                        f"page {pfn:#x} has the DMA address {dma_addr:#x}")
                 guest.run("rmmod dpmgr_edu")
+        with test.case("under its client, the type of its group can't be switched; without "
+                       "one it can"):
+            load_edu(guest)
+            switch = f"echo DMA | tee {group_type(guest)}"
+            expect(guest.try_run(switch)[0], "the type could be switched")
+            guest.run("rmmod dpmgr_edu")
+            guest.run(switch)
+            expect(iommu_domain(guest) == "DMA", "the type was not switched")
+            guest.run(f"echo identity | tee {group_type(guest)}")
+        with test.case("a driver that manages its DMA is refused without a target: its group "
+                       "could be"):
+            for parameters in ("", "private=1 persistent=1", "private=1"):
+                expect_edu_refused(guest, "managed=1 " + parameters,
+                                   "driver_managed_dma without a target: attach it to one, or "
+                                   "drop driver_managed_dma")
         guest.power_off()
     iommu_target(test, devices, append)
 
@@ -207,17 +226,18 @@ def iommu_stream(test):
                     expect(address >> 12 in pages_of(SMALL.shared),
                            f"{address:#x} is not the shared pool's")
                 expect_stream_listed(guest, "bounced", part)
-            with test.case(f"{what}: in a domain of somebody else's, mapping is refused"):
+            with test.case(f"{what}: once it is in a domain of its driver's own, mapping is "
+                           "refused"):
                 guest.run(f"echo 1 | tee {STREAM_SYSFS}/map")
                 guest.run(f"echo own | tee {STREAM_SYSFS}/leave")
-                expect_map_refused(guest, "IOMMU domain that is none of our targets'")
+                expect_map_refused(guest, "its device has left its IOMMU target")
                 guest.run("rmmod dpmgr_stream")
             guest.run("rmmod dma_pool_mgr")
         guest.run(steps.load_command(SMALL) + " isolation=vbs test_platform=1")
-        with test.case("a bounce is refused where the kernel translates"):
+        with test.case("and once it is where the kernel translates"):
             load_streams(guest, "bounced", "target=1 most=1")
             guest.run(f"echo 1 | tee {STREAM_SYSFS}/leave")
-            expect_map_refused(guest, "translating IOMMU domain")
+            expect_map_refused(guest, "its device has left its IOMMU target")
             guest.run("rmmod dpmgr_stream")
         guest.run("rmmod dma_pool_mgr")
         guest.power_off()

@@ -81,6 +81,10 @@ static bool target;
 module_param(target, bool, 0444);
 MODULE_PARM_DESC(target, "The device is attached to an IOMMU target (default: no)");
 
+static bool managed;
+module_param(managed, bool, 0444);
+MODULE_PARM_DESC(managed, "The driver is driver_managed_dma without a target, too (default: no)");
+
 static bool share;
 module_param(share, bool, 0444);
 MODULE_PARM_DESC(share, "All devices are attached to one target (default: no)");
@@ -575,10 +579,21 @@ static struct pci_driver edu_driver = {
 	.probe = edu_probe,
 	.remove = edu_remove,
 	.dev_groups = edu_groups,
-	/* It asks the DMA API for nothing, and may claim its group for a target. */
-	.driver_managed_dma = true,
 };
-module_pci_driver(edu_driver);
+
+static int __init edu_init(void)
+{
+	/* It asks the DMA API for nothing; so it may claim its group for a target. */
+	edu_driver.driver_managed_dma = target || managed;
+	return pci_register_driver(&edu_driver);
+}
+module_init(edu_init);
+
+static void __exit edu_exit(void)
+{
+	pci_unregister_driver(&edu_driver);
+}
+module_exit(edu_exit);
 
 MODULE_DESCRIPTION("QEMU's edu device on the DMA pool manager, for tests");
 MODULE_LICENSE("GPL");

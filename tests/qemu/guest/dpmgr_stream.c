@@ -539,10 +539,21 @@ static struct pci_driver tester_driver = {
 	.probe = tester_probe,
 	.remove = tester_remove,
 	.dev_groups = tester_groups,
-	/* So that its group may be claimed for a target. */
-	.driver_managed_dma = true,
 };
-module_pci_driver(tester_driver);
+
+static int __init tester_init(void)
+{
+	/* So that its group may be claimed for a target. */
+	tester_driver.driver_managed_dma = target;
+	return pci_register_driver(&tester_driver);
+}
+module_init(tester_init);
+
+static void __exit tester_exit(void)
+{
+	pci_unregister_driver(&tester_driver);
+}
+module_exit(tester_exit);
 
 MODULE_DESCRIPTION("Streams of the DMA pool manager on QEMU's edu device, for tests");
 MODULE_LICENSE("GPL");
