@@ -81,11 +81,12 @@ static bool lock_device(const struct dpmgr *mgr, struct device *dev)
 	return true;
 }
 
-/* What a client is asked to do when it is frozen or thawed. */
+/* What a client is asked to do when it is frozen or thawed, and whether it can be. */
 struct turn {
 	struct module *owner;
 	int (*freeze)(struct dpmgr_client *client);
 	void (*thaw)(struct dpmgr_client *client);
+	bool in_target;
 };
 
 /* Whether the client is still live with that device. */
@@ -97,6 +98,7 @@ static bool get_turn(struct dpmgr_client *client, const struct device *dev,
 		.owner = client->owner,
 		.freeze = client->freeze,
 		.thaw = client->thaw,
+		.in_target = client->in_target,
 	};
 	return client->dev == dev;
 }
@@ -184,6 +186,11 @@ static void freeze_live(struct dpmgr_client *client, const struct device *dev)
 	lockdep_assert_held(&client->lock);
 	if (!get_turn(client, dev, &turn) || client->frozen)
 		return;
+	if (turn.in_target) {
+		refuse(client, "its device is attached to an IOMMU target, and will be cut off",
+		       -EOPNOTSUPP);
+		return;
+	}
 	if (!latch_keepalive(client)) {
 		refuse(client, "its keepalive is off", -ECANCELED);
 		return;

@@ -2,9 +2,12 @@
 /*
  * Clients of devices that are attached to an IOMMU target: which they may have, and when.
  */
+#include <linux/module.h>
+#include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "lifecycle.h"
 #include "region_iommu.h"
 
 #define RW	DPMGR_MAP_WRITABLE
@@ -248,6 +251,50 @@ static void neither_streams_nor_refusals_look_at_a_domain(struct kunit *test)
 	dpmgr_iommu_target_detach(target, device->dev);
 }
 
+/* Until the next kernel has a target, its IOMMU would let nothing through. */
+static void a_client_of_a_device_in_a_target_is_not_kept(struct kunit *test)
+{
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_client_params params = fixture_params("disk");
+	struct dpmgr_iommu_target *target;
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client;
+	struct kmsg_dump_iter log;
+
+	region_iommu_load_pools(test);
+	target = target_new(test, device);
+	params.owner = THIS_MODULE;
+	params.freeze = lifecycle_freeze;
+	lifecycle_driver = (struct lifecycle_driver){ };
+	client = dpmgr_client_create(f->mgr, device->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	fixture_alloc(test, client, SZ_4K, "queue");
+	fixture_log_start(&log);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, (const char * const []){
+		"client \"disk\" is not kept: its device is attached to an IOMMU target",
+		"its buffers will be orphaned", NULL,
+	}));
+	KUNIT_EXPECT_EQ(test, 0, lifecycle_driver.nr_freezes);
+	KUNIT_EXPECT_FALSE(test, dpmgr_client_is_kept(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, "kexec reboot");
+	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, "kexec reboot");
+	KUNIT_EXPECT_FALSE(test, dpmgr_client_is_kept(client));
+	dpmgr_client_destroy(client);
+	dpmgr_iommu_target_detach(target, device->dev);
+	fixture_unload(f);
+	fixture_load(test, f);
+	target = target_new(test, device);
+	client = dpmgr_client_create(f->mgr, device->dev, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
+	KUNIT_EXPECT_EQ(test, 1, dpmgr_client_nr_kept_out(client));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_stopped(client));
+	dpmgr_client_destroy(client);
+	dpmgr_iommu_target_detach(target, device->dev);
+}
+
 static u64 address_of(const struct dpmgr_stream *stream)
 {
 	size_t len;
@@ -384,6 +431,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_device_that_leaves_before_its_client_is_named_and_cut_off),
 	KUNIT_CASE(a_client_of_a_group_that_nothing_keeps_is_refused),
 	KUNIT_CASE(neither_streams_nor_refusals_look_at_a_domain),
+	KUNIT_CASE(a_client_of_a_device_in_a_target_is_not_kept),
 	KUNIT_CASE(streams_of_a_device_in_a_target_bounce),
 	KUNIT_CASE(streams_do_not_bounce_in_a_pool_that_the_target_lacks),
 	KUNIT_CASE(pools_with_a_vtom_bias_need_an_aperture_that_has_it),

@@ -291,6 +291,32 @@ def iommu_groups(test):
         guest.power_off()
 
 
+@scenario
+def iommu_not_kept(test):
+    parameters = "target=1 private=1 persistent=1"
+    with test.boot(steps.memmap(SMALL) + " intel_iommu=on no_timer_check",
+                   devices=[*IOMMU, *EDU]) as guest:
+        guest.run(steps.load_command(SMALL))
+        _, pfn = load_edu(guest, parameters)
+        with test.case("a client of a device in a target is refused at a freeze, and the log "
+                       "says why"):
+            guest.dmesg()
+            guest.run(f"echo freeze > {steps.SYSFS}/action")
+            expect_in('^dma_pool_mgr: client "edu" is not kept: its device is attached to an '
+                      r"IOMMU target, .* \(-EOPNOTSUPP\); its buffers will be orphaned$",
+                      guest.dmesg(), "the log")
+            guest.run(f"echo unpreserve > {steps.SYSFS}/action")
+        with test.case("over a kexec its buffer is orphaned, and the next driver gets another"):
+            steps.kexec(guest)
+            guest.run(steps.load_command(SMALL))
+            orphan = f"{pfn << 12:#018x} .* orphaned +edu "
+            expect_in(orphan, guest.run(f"cat {steps.DEBUGFS}/buffers"), "debugfs buffers")
+            expect(load_edu(guest, parameters)[1] != pfn, "the page was handed out")
+            expect_in(orphan, guest.run(f"cat {steps.DEBUGFS}/buffers"), "debugfs buffers")
+        guest.run("rmmod dpmgr_edu")
+        guest.power_off()
+
+
 MIB = 1 << 20
 # Of the driver's superpages: offset and bytes.
 PARTS = ((0, 2 * MIB), (2 * MIB, MIB), (3 * MIB, MIB))
