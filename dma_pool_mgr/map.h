@@ -222,6 +222,8 @@ int dpmgr_targets_map(struct dpmgr_map *map, struct dpmgr_map_sub *sub);
 int dpmgr_targets_unmap(struct dpmgr_map *map, struct dpmgr_map_sub *sub);
 void dpmgr_targets_unstick(struct dpmgr_map_sub *sub);
 void dpmgr_targets_retry_lost(struct dpmgr_map *map);
+const struct dpmgr_map_target *dpmgr_targets_lost_at(struct dpmgr_map *map, u64 start,
+						     u64 last);
 bool dpmgr_target_has(const struct dpmgr_map_target *target,
 		      const struct dpmgr_map_sub *sub);
 

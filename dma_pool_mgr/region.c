@@ -339,6 +339,23 @@ dpmgr_map_region_create(struct dpmgr *mgr, const struct dpmgr_map_region_params 
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_map_region_create, DMA_POOL_MGR);
 
+/*
+ * Does a target that has left still reach something at the region's addresses? It is told
+ * of nothing any more, so it would go on to, whatever is enabled or hidden there.
+ */
+static int check_lost(struct dpmgr_map_region *region)
+{
+	const struct dpmgr_map_target *target;
+
+	dpmgr_targets_retry_lost(region->map);
+	target = dpmgr_targets_lost_at(region->map, region->start, region->last);
+	if (!target)
+		return 0;
+	pr_err_ratelimited("region \"%s\" not enabled: target \"%s\" has left, and can't unmap all that it had in %#llx-%#llx, which devices may still reach\n",
+			   region->name, target->name, region->start, region->last);
+	return -ENOTRECOVERABLE;
+}
+
 /**
  * dpmgr_map_region_enable() - map a region as a whole, or change what devices may do
  * @region: the region
@@ -353,7 +370,8 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_map_region_create, DMA_POOL_MGR);
  * -EBUSY if something is stuck where RAM was to be, or if device memory is stuck with
  * another access; -EOPNOTSUPP for RAM without what a
  * target needs; -ENOTRECOVERABLE if a target can't unmap what is to be hidden or
- * changed. After an error all is as before, unless the log says that it could not be.
+ * changed, or one that has left still has something at the region's addresses. After an
+ * error all is as before, unless the log says that it could not be.
  */
 int dpmgr_map_region_enable(struct dpmgr_map_region *region, enum dpmgr_map_access access)
 {
@@ -366,6 +384,9 @@ int dpmgr_map_region_enable(struct dpmgr_map_region *region, enum dpmgr_map_acce
 		return -EINVAL;
 	}
 	guard(mutex)(&region->map->lock);
+	ret = check_lost(region);
+	if (ret)
+		return ret;
 	if (!region->enabled)
 		return appear(region, access);
 	if (region->active || region->hider)

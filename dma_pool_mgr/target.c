@@ -346,6 +346,19 @@ static void retry_all(struct dpmgr_map_target *target)
 	}
 }
 
+/* Of the targets that are told no more, one that still has something there; or NULL. */
+const struct dpmgr_map_target *dpmgr_targets_lost_at(struct dpmgr_map *map, u64 start,
+						     u64 last)
+{
+	struct dpmgr_map_target *target;
+
+	lockdep_assert_held(&map->lock);
+	list_for_each_entry(target, &map->lost, node)
+		if (stuck_iter_first(&target->stuck, start, last))
+			return target;
+	return NULL;
+}
+
 /*
  * Those that are told no more may be able to unmap by now what they have: also what is in
  * no region any more, or in one that is never disabled.

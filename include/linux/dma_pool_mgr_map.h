@@ -44,7 +44,9 @@ struct dpmgr_map_target;
  * unmap something, that is reported and counted, the call returns -ENOTRECOVERABLE, and
  * the sub-mapping is *stuck*: it is tried again before anything else is mapped there,
  * whenever its region is disabled, when it is removed, and when the target is
- * unregistered. Its backing must stay until it is released.
+ * unregistered. Its backing must stay until it is released. As long as a target that was
+ * unregistered has something stuck, no region at these addresses can be enabled, hide
+ * another or change its access: that is -ENOTRECOVERABLE as well.
  */
 
 /**
@@ -66,8 +68,8 @@ struct dpmgr_map_target;
  *                   no target
  * -EPERM            its driver, or one in its IOMMU group, uses the DMA API, or the
  *                   group is another target's
- * -ENOTRECOVERABLE  a target can't unmap something, which devices may still reach: its
- *                   backing must stay until it is released
+ * -ENOTRECOVERABLE  a target can't unmap something, also one that has left, which devices
+ *                   may still reach: its backing must stay until it is released
  * any other         what a target said about RAM that it can't map
  * ================  ============================================================
  */

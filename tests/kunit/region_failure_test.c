@@ -514,7 +514,7 @@ static void a_region_is_not_disabled_while_a_target_has_some_of_it(struct kunit 
 	faults.unmaps = 0;
 	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, recorder_unregister(r));
 	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(bar));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(bar, RW));
+	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_enable(bar, RW));
 	KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, region_remove(bar, 1, 1));
 	faults.unmaps = NEVER;
 	/* Also what is in no region any more. */
