@@ -15,7 +15,6 @@ GUEST_SILENCE in the environment: seconds of silence that are allowed, SILENCE i
 
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -149,9 +148,9 @@ def watch(process, paths):
 
 def run(paths, command):
     """Run COMMAND until it ends or is dead; return an exit status."""
-    process = subprocess.Popen(command, stdout=None if paths else subprocess.PIPE)
-    # SIGTERM ends the command as well.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # The command ends with this process, whatever ends it.
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command],
+                               stdout=None if paths else subprocess.PIPE)
     try:
         why = watch(process, paths)
     finally:
