@@ -275,14 +275,14 @@ static u32 length_at(const struct dpmgr_page_range *range, u32 index)
 }
 
 /*
- * The run that holds page @index. Walks from where the last call ended, so the
- * cost is the number of runs in between.
+ * The run that holds page @index. Walks from where the last call ended, or from the
+ * start if that is nearer, so the cost is the number of runs in between.
  */
 static u32 walk_to(struct dpmgr_page_range *range, u32 index)
 {
 	u32 run = range->cursor;
 
-	if (!page_is_head(range, run))
+	if (!page_is_head(range, run) || index < run / 2)
 		run = 0;
 	while (run > index)
 		run -= length_at(range, run - 1);
