@@ -48,7 +48,8 @@ static int check_params(const struct dpmgr_client_params *params,
 	if (!params->quota)
 		return ret;
 	*rule = "vtl0_mask is 0, or a private VTL0 client's: reading, writing, perhaps execution";
-	if (!dpmgr_vtl0_mask_is_legal(params->vtl0_mask, params->visibility,
+	if (!dpmgr_vtl0_mask_is_legal(params->vtl0_mask,
+				      params->visibility == DPMGR_PRIVATE,
 				      params->lower_vtl))
 		return ret;
 	*rule = "reserved fields must be zero";

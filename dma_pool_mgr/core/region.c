@@ -25,9 +25,11 @@
 #include <linux/compiler.h>
 #include <linux/crc32.h>
 #include <linux/limits.h>
+#include <linux/minmax.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
 
+#include "export.h"
 #include "state.h"
 #include "write_back.h"
 
@@ -143,6 +145,28 @@ static const char *check_slot(const struct dpmgr_abi_slot *header,
 	return NULL;
 }
 
+/**
+ * dpmgr_region_begins() - does a state region begin here?
+ * @page: DPMGR_ABI_HEADER_SIZE bytes, which may hold anything
+ *
+ * Context: any.
+ * Return: bytes that it has, as far as its header can be believed; 0 if there is none.
+ */
+u64 dpmgr_region_begins(const void *page)
+{
+	struct dpmgr_abi_region header;
+	u64 slot_size;
+
+	if (memcmp(page, DPMGR_ABI_REGION_MAGIC, sizeof(header.magic)))
+		return 0;
+	memcpy(&header, page, sizeof(header));
+	slot_size = le64_to_cpu(header.slot_size);
+	if ((header.crc != cpu_to_le32(region_crc(&header)) && !is_unfinished(&header)) ||
+	    slot_size > U64_MAX / 4)
+		return DPMGR_REGION_MIN;
+	return max_t(u64, DPMGR_ABI_HEADER_SIZE + 2 * slot_size, DPMGR_REGION_MIN);
+}
+
 /* No signature: was this region ever written? */
 static void inspect_unsigned(const void *region, size_t size,
 			     struct dpmgr_region_info *info)
@@ -227,6 +251,7 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 		info->payload_len = le64_to_cpu(copy.payload_len);
 	}
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_region_inspect);
 
 /**
  * dpmgr_region_read() - copy and check the generation to restore
@@ -430,3 +455,4 @@ void dpmgr_region_poison(void *region)
 	WRITE_ONCE(header->spent, 0);
 	dpmgr_write_back(&header->spent, sizeof(header->spent));
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_region_poison);

@@ -63,19 +63,18 @@ int dpmgr_name_check(const char *name, const char **rule)
 /**
  * dpmgr_vtl0_mask_is_legal() - may a client's buffers be open to VTL0 like this?
  * @mask: DPMGR_VTL0_*, or 0 if they aren't, or as by default
- * @visibility: the client's
+ * @is_private: the client's visibility
  * @lower_vtl: the client's
  *
  * Context: any.
  * Return: whether they may.
  */
-bool dpmgr_vtl0_mask_is_legal(u32 mask, enum dpmgr_visibility visibility,
-			      enum dpmgr_lower_vtl lower_vtl)
+bool dpmgr_vtl0_mask_is_legal(u32 mask, bool is_private, enum dpmgr_lower_vtl lower_vtl)
 {
 	const u32 at_least = DPMGR_VTL0_READ | DPMGR_VTL0_WRITE;
 
 	if (!mask)
 		return true;
-	return visibility == DPMGR_PRIVATE && lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
+	return is_private && lower_vtl == DPMGR_LOWER_VTL_VTL0 &&
 	       (mask & at_least) == at_least && dpmgr_hv_map_flags_valid(mask);
 }

@@ -10,7 +10,6 @@
 
 int dpmgr_text_check(const char *text, size_t max_len, char lowest);
 int dpmgr_name_check(const char *name, const char **rule);
-bool dpmgr_vtl0_mask_is_legal(u32 mask, enum dpmgr_visibility visibility,
-			      enum dpmgr_lower_vtl lower_vtl);
+bool dpmgr_vtl0_mask_is_legal(u32 mask, bool is_private, enum dpmgr_lower_vtl lower_vtl);
 
 #endif /* DPMGR_CORE_RULES_H */

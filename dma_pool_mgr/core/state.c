@@ -125,9 +125,10 @@ static const char *check_ranges(const struct dpmgr_state *state, u32 page_size)
 static bool vtl0_mask_is_good(const struct dpmgr_state *state,
 			      const struct dpmgr_abi_client *client)
 {
+	const bool is_private = client->visibility == DPMGR_ABI_PRIVATE;
+
 	return (state->pages || !client->vtl0_mask) &&
-	       dpmgr_vtl0_mask_is_legal(client->vtl0_mask, client->visibility,
-					client->lower_vtl);
+	       dpmgr_vtl0_mask_is_legal(client->vtl0_mask, is_private, client->lower_vtl);
 }
 
 static const char *check_clients(const struct dpmgr_state *state)

@@ -98,6 +98,7 @@ struct dpmgr_region_info {
 /* A header page and two slots of a page each. */
 #define DPMGR_REGION_MIN	((size_t)3 * DPMGR_ABI_HEADER_SIZE)
 
+u64 dpmgr_region_begins(const void *page);
 void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 			  struct dpmgr_region_info *info);
 const char *dpmgr_region_read(const void *region, u32 page_size,

@@ -55,6 +55,12 @@
  * and all before it. Both words hold a generation together with its complement, so that
  * neither can be mistaken.
  *
+ * What a range of a pool holds is not told by its pages. So its first page begins with a
+ * struct dpmgr_abi_mark, which names the state region that speaks of them; and so does the
+ * region's header page, at DPMGR_ABI_MARK_OFFSET, with a number of its own that its
+ * ranges' marks repeat. A mark doesn't change with generations: whether there is anything
+ * to lose, the region that it names tells.
+ *
  * Versions: a reader accepts every minor version of its own major version. A
  * later minor version may append sections, marked DPMGR_ABI_SKIPPABLE if a
  * reader that doesn't know them may pass over them (one that is not marked makes
@@ -126,6 +132,47 @@ struct dpmgr_abi_slot {
 
 static_assert(sizeof(struct dpmgr_abi_slot) == 48);
 
+#define DPMGR_ABI_MARK_MAGIC		"dpmgrmrk"
+#define DPMGR_ABI_MARK_MAJOR		1
+#define DPMGR_ABI_MARK_MINOR		0
+
+/* Where a state region has its own mark. Older readers take it for padding. */
+#define DPMGR_ABI_MARK_OFFSET		64
+
+/**
+ * struct dpmgr_abi_mark - which state region tells what memory holds
+ * @magic: DPMGR_ABI_MARK_MAGIC
+ * @major: version of this structure
+ * @minor: a later one may give meaning to @reserved
+ * @kind: DPMGR_ABI_SHARED or DPMGR_ABI_PRIVATE for a range of a pool, DPMGR_ABI_MARK_STATE
+ *	for a state region
+ * @reserved: 0
+ * @start: physical address of the range, or region: a copy elsewhere is no mark
+ * @size: bytes
+ * @state_start: the state region's physical address
+ * @state_size: bytes
+ * @state_id: a random number that the region got when it was first used, not 0
+ * @reserved2: 0
+ * @crc: CRC-32C of the fields above
+ */
+struct dpmgr_abi_mark {
+	__u8 magic[8];
+	__le16 major;
+	__le16 minor;
+	__u8 kind;
+	__u8 reserved[3];
+	__le64 start;
+	__le64 size;
+	__le64 state_start;
+	__le64 state_size;
+	__le64 state_id;
+	__le32 reserved2;
+	__le32 crc;
+};
+
+/* A cache line: it is there as a whole or not at all. */
+static_assert(sizeof(struct dpmgr_abi_mark) == 64);
+
 /* enum dpmgr_abi_section_type - what a section holds */
 enum dpmgr_abi_section_type {
 	DPMGR_ABI_STRINGS = 1,
@@ -173,6 +220,7 @@ static_assert(sizeof(struct dpmgr_abi_range) == 24);
 
 #define DPMGR_ABI_SHARED		0
 #define DPMGR_ABI_PRIVATE		1
+#define DPMGR_ABI_MARK_STATE		2
 
 /**
  * struct dpmgr_abi_client - a persistent client

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "golden.h"
+#include "mark_check.h"
 #include "state_check.h"
 
 /* Make the checksums right first: only then is there much to decode. */
@@ -28,16 +29,16 @@
 		}							\
 	} while (0)
 
-static unsigned long nr_of[DPMGR_REGION_DAMAGED + 1], nr_decoded;
+static unsigned long nr_of[DPMGR_REGION_DAMAGED + 1], nr_decoded, nr_marks;
 
 static void __attribute__((destructor)) print_outcomes(void)
 {
 	fprintf(stderr, "done: %lu never written, %lu spent, %lu restored, ",
 		nr_of[DPMGR_REGION_NEVER_WRITTEN], nr_of[DPMGR_REGION_SPENT],
 		nr_of[DPMGR_REGION_GOOD]);
-	fprintf(stderr, "%lu refused (%lu of them by the decoder)\n",
+	fprintf(stderr, "%lu refused (%lu of them by the decoder); %lu marks\n",
 		nr_of[DPMGR_REGION_DAMAGED],
-		nr_decoded - nr_of[DPMGR_REGION_GOOD]);
+		nr_decoded - nr_of[DPMGR_REGION_GOOD], nr_marks);
 }
 
 /* They have to have these names. */
@@ -67,6 +68,22 @@ static void change(u64 *region)
 		(u64)change.mask << change.byte % 8 * 8;
 }
 
+/* The region's own mark, where it says that it is or somewhere else. */
+static void try_mark(u64 *region, u8 how)
+{
+	u64 *at = region + DPMGR_ABI_MARK_OFFSET / 8;
+	const u64 start = how & CHANGES ? 0 : at[2];
+	enum dpmgr_mark_status status;
+	struct dpmgr_mark mark;
+
+	if (how & SEALED)
+		mark_seal(at);
+	status = dpmgr_mark_decode(at, start, GOLDEN_PAGE, &mark);
+	CHECK(!mark_violation(status, &mark, at, start, GOLDEN_PAGE));
+	nr_marks += status == DPMGR_MARK_GOOD;
+	dpmgr_region_begins(region);
+}
+
 int try_input(const u8 *data, size_t size)
 {
 	struct restored restored;
@@ -82,6 +99,7 @@ int try_input(const u8 *data, size_t size)
 	if (how & SEALED)
 		region_seal(region, GOLDEN_SIZE);
 
+	try_mark(region, how);
 	region_restore_begin(region, GOLDEN_SIZE, GOLDEN_PAGE, &restored);
 	if (how & CHANGES)
 		change(region);
@@ -243,6 +261,24 @@ static struct change some_change(u32 *x)
 	};
 }
 
+/* A mark, and something in it that is not as it should be. */
+static void mutate_mark(u64 *region, u32 *x)
+{
+	const struct dpmgr_mark mark = {
+		.kind = next_random(x) % 3,
+		.start = 0x24000000,
+		.size = 0x100000,
+		.state_start = 0x24000000 + next_random(x) % 2 * 0x100000,
+		.state_size = 0x100000,
+		.state_id = next_random(x),
+	};
+	u8 *at = (u8 *)(region + DPMGR_ABI_MARK_OFFSET / 8);
+
+	dpmgr_mark_encode(&mark, (void *)at);
+	if (next_random(x) % 4)
+		poke(at + next_random(x) % 14 * 4, x);
+}
+
 /* Mostly where there is something, in the format's own units. */
 size_t mutate(u8 *data, size_t size, size_t max_size, unsigned int seed)
 {
@@ -259,6 +295,9 @@ size_t mutate(u8 *data, size_t size, size_t max_size, unsigned int seed)
 		break;
 	case 1:
 		poke((u8 *)region + next_random(&x) % 12 * 4, &x);
+		break;
+	case 3:
+		mutate_mark(region, &x);
 		break;
 	case 2:
 		*data |= CHANGES | (next_random(&x) % 2 ? SEALED_AGAIN : 0);
