@@ -7,6 +7,7 @@
 
 #include <linux/atomic.h>
 #include <linux/dma_pool_mgr.h>
+#include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
@@ -134,6 +135,7 @@ struct dpmgr_streams {
  * @state_limit: room for a generation, bytes; 0 without a state region; fixed
  * @state_used: what the next generation needs, bytes
  * @region: the state region, or NULL
+ * @passed_by: other state regions that restore=discard gives up. While it is created
  * @debugfs: our directory
  * @sysfs: our directory, or NULL
  * @sysfs_clients: the clients' directories are in this one, or NULL
@@ -170,6 +172,7 @@ struct dpmgr {
 	u64 state_limit;
 	atomic64_t state_used;
 	struct dpmgr_region *region;
+	struct list_head passed_by;
 
 	struct dentry *debugfs;
 	struct dpmgr_sysfs *sysfs;

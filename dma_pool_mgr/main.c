@@ -42,7 +42,7 @@ MODULE_PARM_DESC(private, "Ranges of the private pool, as for shared=");
 
 static char *state;
 module_param(state, charp, 0444);
-MODULE_PARM_DESC(state, "The state region, one SIZE@START: where persistent clients' state outlives a kexec");
+MODULE_PARM_DESC(state, "The state region, one SIZE@START: where persistent clients' state outlives a kexec; or none");
 
 static char *isolation = "auto";
 module_param(isolation, charp, 0444);
@@ -263,8 +263,12 @@ static int parse_restore(enum dpmgr_restore *what)
 		pr_err("restore=%s: must be auto, require or discard\n", restore);
 		return -EINVAL;
 	}
-	if (i != DPMGR_RESTORE_AUTO && !state) {
+	if (i == DPMGR_RESTORE_REQUIRE && !config.state) {
 		pr_err("restore=%s: needs state=SIZE@START\n", restore);
+		return -EINVAL;
+	}
+	if (i == DPMGR_RESTORE_DISCARD && !state) {
+		pr_err("restore=%s: needs state=SIZE@START or state=none\n", restore);
 		return -EINVAL;
 	}
 	*what = i;
@@ -288,7 +292,8 @@ static int parse_params(struct parsed *parsed)
 		config.ranges[v] = parsed->ranges[v];
 		config.nr_ranges[v] = ret;
 	}
-	if (state) {
+	config.stateless = state && !strcmp(state, "none");
+	if (state && !config.stateless) {
 		ret = parse_one("state", state, &parsed->state);
 		if (ret)
 			return ret;
@@ -401,6 +406,13 @@ static int __init load(void)
 	return 0;
 }
 
+/* A name with a letter wrong is ignored by the kernel, and not told to us. */
+static void __init say_what_was_given(void)
+{
+	pr_warn("no state= was given: nothing persists. What was given: shared=%s private=%s vtl=%s isolation=%s vtom_bit=%d restore=%s. If that is meant, say state=none\n",
+		shared ?: "", private ?: "", vtl, isolation, vtom_bit, restore);
+}
+
 static int __init dpmgr_init(void)
 {
 	struct parsed *parsed __free(kfree) =
@@ -412,7 +424,7 @@ static int __init dpmgr_init(void)
 	ret = parse_params(parsed);
 	if (ret)
 		return ret;
-	if (!shared && !private && !state) {
+	if (!shared && !private && !config.state) {
 		pr_info("no ranges were given: no pools\n");
 		return 0;
 	}
@@ -430,7 +442,7 @@ static int __init dpmgr_init(void)
 	memset(config.ranges, 0, sizeof(config.ranges));
 	config.state = NULL;
 	if (!state)
-		pr_warn("no state= was given: nothing persists, and what an earlier kernel saved is not looked for\n");
+		say_what_was_given();
 	return 0;
 }
 

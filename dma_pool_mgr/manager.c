@@ -4,8 +4,9 @@
  *
  * The order is what makes a load safe. Every range is checked before any is
  * claimed; the state region is read before the pools are, and the saved runs are
- * claimed in them before anything is written to either; what was restored is
- * spent after all that can fail; only then is a page scrubbed or handed out.
+ * claimed in them before anything is written to either; ranges that belong to what is
+ * saved elsewhere are refused; what was restored is spent after all that can fail;
+ * only then is a page scrubbed or handed out.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -19,6 +20,7 @@
 #include "guard.h"
 #include "manager.h"
 #include "map.h"
+#include "mark.h"
 #include "pool.h"
 #include "servicing.h"
 #include "stream.h"
@@ -186,10 +188,12 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 	ret = create_pools(mgr, config);
 	if (!ret && mgr->region)
 		ret = dpmgr_restore(mgr);
+	ret = ret ?: dpmgr_marks_look(mgr, config);
 	ret = ret ?: dpmgr_streams_init(mgr) ?: dpmgr_guard_load(mgr);
 	if (!ret && config->kernel_ends && config->kernel_ends())
 		ret = dpmgr_refuse_at_end();
-	return ret;
+	/* From here on, something is written. */
+	return ret ?: dpmgr_marks_set(mgr);
 }
 
 /**
@@ -201,11 +205,13 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
  *
  * Context: may sleep.
  * Return: the manager; an ERR_PTR of -EINVAL or -ERANGE for a range that breaks
- * a rule, -EBUSY for one that is claimed or if this kernel is about to end, -ENOSPC
- * for a state region that is too small, -EBADMSG for saved state that is damaged or
- * doesn't fit, -ENODATA for want of any where that is required, -EOPNOTSUPP for a range that this guest can't share or saved pages that are open to VTL0
- * where there is no VTL backend, -EIO for private pages that can't be closed to
- * VTL0, -ENOMEM.
+ * a rule, or if a state region seems to be forgotten; -EBUSY for a range that is claimed,
+ * or if this kernel is about to end; -ENOSPC for a state region that is too small;
+ * -EBADMSG for saved state that is damaged or doesn't fit, or if the ranges belong to
+ * what is saved elsewhere; -ENODATA for want of any where that is required; -EOPNOTSUPP
+ * for a range that this guest can't share or saved pages that are open to VTL0
+ * where there is no VTL backend; -EIO for private pages that can't be closed to
+ * VTL0, or ranges that are no memory; -ENOMEM.
  */
 struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 {
@@ -225,6 +231,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	mutex_init(&mgr->servicing_lock);
 	mutex_init(&mgr->lock);
 	mgr->clients = RB_ROOT;
+	INIT_LIST_HEAD(&mgr->passed_by);
 	dpmgr_stock_init(&mgr->handles, sizeof(struct dpmgr_buf));
 	dpmgr_stock_init(&mgr->tags, sizeof(struct dpmgr_tag));
 	dpmgr_stock_init(&mgr->streams.idle, sizeof(struct dpmgr_stream));
@@ -240,8 +247,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 		dpmgr_destroy(mgr);
 		return ERR_PTR(ret);
 	}
-	if (mgr->region)
-		dpmgr_restore_seal(mgr);
+	dpmgr_restore_seal(mgr);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
 		if (mgr->pools[v])
 			dpmgr_pool_start_scrubbing(mgr->pools[v]);
@@ -267,6 +273,7 @@ void dpmgr_destroy(struct dpmgr *mgr)
 	dpmgr_map_destroy(mgr->map);
 	for (v = 0; v < DPMGR_VISIBILITIES; v++)
 		dpmgr_pool_destroy(mgr->pools[v]);
+	dpmgr_marks_forget(mgr);
 	dpmgr_restore_close(mgr);
 	mutex_destroy(&mgr->drain_lock);
 	mutex_destroy(&mgr->lock);

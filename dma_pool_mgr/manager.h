@@ -27,6 +27,7 @@ enum dpmgr_restore {
  * @ranges: of each visibility's pool; start and size known, else unchecked
  * @nr_ranges: entries in each of @ranges; 0 for no such pool
  * @state: the state region, or NULL
+ * @stateless: the administrator says that there is none
  * @vtl: see struct dpmgr; the caller's, and outlives the manager
  * @emul_mapping: of the emulated hypervisor's state, its range's size 0 if it has
  *	none; or NULL if there can't be one
@@ -46,6 +47,7 @@ struct dpmgr_config {
 	const struct dpmgr_range *ranges[DPMGR_VISIBILITIES];
 	unsigned int nr_ranges[DPMGR_VISIBILITIES];
 	const struct dpmgr_range *state;
+	bool stateless;
 	struct dpmgr_vtl *vtl;
 	struct dpmgr_mapping *emul_mapping;
 	u32 open_stock_pages;

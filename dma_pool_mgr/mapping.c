@@ -17,11 +17,20 @@
  * taken it out of its physical mask, it stands for "decrypted", and a decrypted
  * mapping has it already.
  */
+#include <linux/array_size.h>
 #include <linux/cc_platform.h>
+#include <linux/err.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/numa.h>
+#include <linux/sizes.h>
+#include <linux/version.h>
+/* Not for user-mode kernels. */
+#ifdef CONFIG_X86
+#include <asm/e820/api.h>
+#endif
 
 #include "mapping.h"
 
@@ -36,14 +45,18 @@ static bool is_reserved(u64 start, u64 size)
 				 IORES_DESC_RESERVED) == REGION_INTERSECTS;
 }
 
+/* Holes count as intersecting: look at both ends by themselves too. */
+static bool is_wholly_reserved(u64 start, u64 size)
+{
+	return is_reserved(start, size) && is_reserved(start, PAGE_SIZE) &&
+	       is_reserved(start + size - PAGE_SIZE, PAGE_SIZE);
+}
+
 static int claim_reserved(struct dpmgr_mapping *mapping, const char **rule)
 {
 	const struct dpmgr_range *range = &mapping->range;
 
-	/* Holes count as intersecting: look at both ends by themselves too. */
-	if (!is_reserved(range->start, range->size) ||
-	    !is_reserved(range->start, PAGE_SIZE) ||
-	    !is_reserved(range->start + range->size - PAGE_SIZE, PAGE_SIZE)) {
+	if (!is_wholly_reserved(range->start, range->size)) {
 		*rule = "not wholly in memory that firmware or memmap=SIZE$START reserved";
 		return -EINVAL;
 	}
@@ -108,9 +121,71 @@ static void reserved_unmap(struct dpmgr_mapping *mapping)
 		release_mem_region(mapping->range.start, mapping->range.size);
 }
 
+/*
+ * What else firmware reserved may be registers, and even a look at them can do harm. Its
+ * map tells; where modules can't ask for that, nothing is looked at but what was given.
+ */
+#if defined(CONFIG_X86) && LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+static bool is_firmwares_ram(u64 start, u64 end)
+{
+	static const enum e820_type others[] = {
+		E820_TYPE_RESERVED, E820_TYPE_ACPI, E820_TYPE_NVS, E820_TYPE_UNUSABLE,
+		E820_TYPE_PMEM, E820_TYPE_PRAM, E820_TYPE_SOFT_RESERVED,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		if (e820__mapped_raw_any(start, end, others[i]))
+			return false;
+	return e820__mapped_raw_any(start, start + PAGE_SIZE, E820_TYPE_RAM) &&
+	       e820__mapped_raw_any(end - PAGE_SIZE, end, E820_TYPE_RAM);
+}
+#else
+static bool is_firmwares_ram(u64 start, u64 end)
+{
+	return false;
+}
+#endif
+
+/* The parent of a claim is what the kernel reserved in one piece. */
+static u64 reserved_look_from(const struct dpmgr_mapping *mapping)
+{
+	u64 from = mapping->range.start, lowest, next;
+
+	/* There, a page is mapped rightly only by an owner that knows if it is shared. */
+	if (!mapping->claim || !mapping->claim->parent ||
+	    mapping->claim->parent->desc != IORES_DESC_RESERVED ||
+	    cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
+		return from;
+	lowest = PAGE_ALIGN(mapping->claim->parent->start);
+	while (from > lowest) {
+		next = max(lowest, ALIGN_DOWN(from - 1, SZ_1M));
+		if (!is_firmwares_ram(next, from))
+			next = from - PAGE_SIZE;
+		if (!is_firmwares_ram(next, from))
+			break;
+		from = next;
+	}
+	return from;
+}
+
+static void *reserved_borrow(u64 start, u64 size)
+{
+	const struct dpmgr_mapping mapping = {
+		.range = { .start = start, .size = size },
+	};
+
+	if (!is_wholly_reserved(start, size))
+		return NULL;
+	return map_pages(&mapping) ?: ERR_PTR(-ENOMEM);
+}
+
 const struct dpmgr_mapping_ops dpmgr_mapping_reserved = {
 	.last_addr = reserved_last_addr,
 	.map = reserved_map,
 	.unmap = reserved_unmap,
 	.node = phys_to_target_node,
+	.look_from = reserved_look_from,
+	.borrow = reserved_borrow,
+	.give_back = memunmap,
 };

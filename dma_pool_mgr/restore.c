@@ -30,6 +30,7 @@
 #include "client.h"
 #include "core/write_back.h"
 #include "guard.h"
+#include "mark.h"
 #include "pool.h"
 #include "servicing.h"
 
@@ -142,6 +143,7 @@ void dpmgr_restore_close(struct dpmgr *mgr)
 	if (!region)
 		return;
 	region->ops->unmap(&region->mapping);
+	kfree(region->ranges);
 	kfree(region);
 	mgr->region = NULL;
 }
@@ -525,6 +527,11 @@ static int read_and_restore(struct dpmgr *mgr, void *payload)
 		report_room(mgr, &state);
 	if (ret)
 		return ret;
+	region->ranges = kmemdup_array(state.ranges, state.nr_ranges,
+				       sizeof(*state.ranges), GFP_KERNEL);
+	if (!region->ranges)
+		return -ENOMEM;
+	region->nr_ranges = state.nr_ranges;
 	region->nr_clients = state.nr_clients;
 	region->nr_runs = state.nr_runs;
 	pr_info("restored generation %u: %llu buffers of %llu clients\n",
@@ -566,6 +573,21 @@ bool dpmgr_restore_discards(const struct dpmgr_region *region)
 		region->found.status == DPMGR_REGION_DAMAGED);
 }
 
+static void seal_region(struct dpmgr_region *region)
+{
+	size_t size = region->mapping.range.size;
+	void *base = region->mapping.vaddr;
+
+	if (region->found.status == DPMGR_REGION_SPENT ||
+	    region->found.status == DPMGR_REGION_GOOD)
+		dpmgr_region_spend(base, region->generation);
+	if (region->found.status == DPMGR_REGION_DAMAGED ||
+	    !dpmgr_region_fits(&region->found, size)) {
+		dpmgr_region_format(base, size, region->generation);
+		region->next_slot = 0;
+	}
+}
+
 /**
  * dpmgr_restore_seal() - what was restored must not be restored again
  * @mgr: the manager, about to hand out its first page
@@ -576,22 +598,14 @@ bool dpmgr_restore_discards(const struct dpmgr_region *region)
  */
 void dpmgr_restore_seal(struct dpmgr *mgr)
 {
-	struct dpmgr_region *region = mgr->region;
-	size_t size = region->mapping.range.size;
-	void *base = region->mapping.vaddr;
+	bool discards = dpmgr_marks_spend(mgr);
 	unsigned int v;
 
-	if (region->found.status == DPMGR_REGION_SPENT ||
-	    region->found.status == DPMGR_REGION_GOOD)
-		dpmgr_region_spend(base, region->generation);
-	if (region->found.status == DPMGR_REGION_DAMAGED ||
-	    !dpmgr_region_fits(&region->found, size)) {
-		dpmgr_region_format(base, size, region->generation);
-		region->next_slot = 0;
+	if (mgr->region) {
+		discards |= dpmgr_restore_discards(mgr->region);
+		seal_region(mgr->region);
 	}
-	if (!dpmgr_restore_discards(region))
-		return;
-	for (v = 0; v < DPMGR_VISIBILITIES; v++)
+	for (v = 0; v < DPMGR_VISIBILITIES && discards; v++)
 		while (mgr->pools[v] && dpmgr_pool_scrub(mgr->pools[v]))
 			cond_resched();
 }

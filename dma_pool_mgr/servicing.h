@@ -22,6 +22,8 @@ struct dpmgr_page_range_info;
  * @found: what it held at load
  * @generation: the highest number that was committed in it
  * @next_slot: where the next generation goes: the older one
+ * @ranges: of the pools, as the generation that was restored at load has them
+ * @nr_ranges: entries; 0 if none was
  * @nr_clients: restored at load
  * @nr_runs: restored at load
  *
@@ -34,6 +36,8 @@ struct dpmgr_region {
 	struct dpmgr_region_info found;
 	u32 generation;
 	unsigned int next_slot;
+	struct dpmgr_abi_range *ranges;
+	u64 nr_ranges;
 	u64 nr_clients;
 	u64 nr_runs;
 };

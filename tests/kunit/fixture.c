@@ -47,11 +47,59 @@ static int test_node(u64 start)
 	return NUMA_NO_NODE;
 }
 
+/* What is reserved in these tests: the memory of the case, piece by piece. */
+static struct dpmgr_range reserved[8];
+static unsigned int nr_reserved;
+
+static const struct dpmgr_range *find_reserved(u64 start, u64 size)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_reserved; i++)
+		if (start >= reserved[i].start &&
+		    start + size - 1 <= dpmgr_range_last(&reserved[i]))
+			return &reserved[i];
+	return NULL;
+}
+
+static u64 test_look_from(const struct dpmgr_mapping *mapping)
+{
+	const struct dpmgr_range *range =
+		find_reserved(mapping->range.start, mapping->range.size);
+
+	return range ? range->start : mapping->range.start;
+}
+
+static void *test_borrow(u64 start, u64 size)
+{
+	if (!find_reserved(start, size))
+		return NULL;
+	if (fixture_maps_left != NO_LIMIT && !fixture_maps_left--)
+		return ERR_PTR(-ENOMEM);
+	nr_mapped++;
+	return phys_to_virt(start);
+}
+
+static void test_give_back(void *vaddr)
+{
+	nr_mapped--;
+}
+
 static const struct dpmgr_mapping_ops test_mapping = {
 	.last_addr = test_last_addr,
 	.map = test_map,
 	.unmap = test_unmap,
 	.node = test_node,
+};
+
+const struct dpmgr_mapping_ops fixture_marking = {
+	.last_addr = test_last_addr,
+	.map = test_map,
+	.unmap = test_unmap,
+	.node = test_node,
+	.look_from = test_look_from,
+	.borrow = test_borrow,
+	.give_back = test_give_back,
 };
 
 struct memory {
@@ -66,23 +114,25 @@ static void free_memory(void *data)
 	free_pages_exact(memory->vaddr, memory->size);
 }
 
-static struct dpmgr_range get_range(struct kunit *test, size_t size)
+struct dpmgr_range fixture_range(struct kunit *test, size_t size)
 {
 	struct memory *memory = kunit_kzalloc(test, sizeof(*memory), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, memory);
+	KUNIT_ASSERT_LT(test, nr_reserved, ARRAY_SIZE(reserved));
 	memory->size = size;
 	memory->vaddr = alloc_pages_exact(size, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, memory->vaddr);
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, free_memory, memory));
 	memset(memory->vaddr, 0xa5, size);
-	return (struct dpmgr_range){
+	reserved[nr_reserved] = (struct dpmgr_range){
 		.start = virt_to_phys(memory->vaddr),
 		.size = size,
 		.text = "test",
 		.text_len = 4,
 	};
+	return reserved[nr_reserved++];
 }
 
 struct fixture *fixture_memory(struct kunit *test)
@@ -91,13 +141,14 @@ struct fixture *fixture_memory(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, f);
 	fixture_maps_left = NO_LIMIT;
-	f->shared = get_range(test, SHARED_SIZE);
-	f->private[0] = get_range(test, PRIVATE_SIZE);
+	nr_reserved = 0;
+	f->shared = fixture_range(test, SHARED_SIZE);
+	f->private[0] = fixture_range(test, PRIVATE_SIZE);
 	f->private[1] = f->private[0];
 	f->private[0].size -= 16 * PAGE_SIZE;
 	f->private[1].size = 16 * PAGE_SIZE;
 	f->private[1].start += f->private[0].size;
-	f->state = get_range(test, STATE_SIZE);
+	f->state = fixture_range(test, STATE_SIZE);
 	f->config = (struct dpmgr_config){
 		.mapping = &test_mapping,
 		.ranges = { &f->shared, f->private },
@@ -231,6 +282,21 @@ u64 fixture_used(const struct dpmgr_pool *pool)
 	return used;
 }
 
+u64 fixture_marks(const struct dpmgr_pool *pool)
+{
+	u64 nr = 0;
+	unsigned int i;
+
+	for (i = 0; i < pool->nr_mapped; i++)
+		nr += !memcmp(pool->mappings[i].vaddr, DPMGR_ABI_MARK_MAGIC, 8);
+	return nr;
+}
+
+u64 fixture_pages(const struct dpmgr_pool *pool)
+{
+	return pool->pages.nr_pages - fixture_marks(pool);
+}
+
 /* How many objects of a stock somebody has. */
 static unsigned int nr_out(struct dpmgr_stock *stock)
 {
@@ -241,6 +307,7 @@ static unsigned int nr_out(struct dpmgr_stock *stock)
 
 void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 {
+	const bool has_marks = f->mgr->region && f->config.mapping->borrow;
 	unsigned int v, i;
 
 	dpmgr_drain(f->mgr);
@@ -253,12 +320,16 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 		while (dpmgr_pool_scrub(pool))
 			;
 		KUNIT_EXPECT_NULL(test, dpmgr_pages_verify(&pool->pages, true));
-		KUNIT_EXPECT_EQ(test, fixture_used(pool), 0);
+		KUNIT_EXPECT_EQ(test, fixture_used(pool),
+				has_marks ? pool->nr_mapped : 0);
 		for (i = 0; i < pool->nr_mapped; i++) {
 			const struct dpmgr_mapping *m = &pool->mappings[i];
+			const size_t mark = has_marks ? MARK_SIZE : 0;
 
-			KUNIT_EXPECT_TRUE(test, is_all_zero(m->vaddr,
-							    m->range.size));
+			KUNIT_EXPECT_EQ(test, 0,
+					mark ? memcmp(m->vaddr, DPMGR_ABI_MARK_MAGIC, 8) : 0);
+			KUNIT_EXPECT_TRUE(test, is_all_zero(m->vaddr + mark,
+							    m->range.size - mark));
 		}
 	}
 	KUNIT_EXPECT_EQ(test, atomic64_read(&f->mgr->state_used), 0);

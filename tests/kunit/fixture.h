@@ -23,6 +23,7 @@
 #define SHARED_SIZE	SZ_512K
 #define PRIVATE_SIZE	SZ_1M
 #define STATE_SIZE	SZ_64K
+#define MARK_SIZE	sizeof(struct dpmgr_abi_mark)
 
 /**
  * struct fixture - memory that stays when managers come and go
@@ -44,6 +45,8 @@ struct fixture {
 	u64 streaming_mask;
 };
 
+/* More memory, which is reserved as a piece of its own; full of 0xa5. */
+struct dpmgr_range fixture_range(struct kunit *test, size_t size);
 /* Memory and a configuration, but no manager. The memory is full of 0xa5. */
 struct fixture *fixture_memory(struct kunit *test);
 /* The next manager's hypervisor, whose pages all start open; goes with the case. */
@@ -73,7 +76,10 @@ struct dpmgr_buf *fixture_alloc(struct kunit *test, struct dpmgr_client *client,
  * a handle or a tag.
  */
 void fixture_expect_all_free(struct kunit *test, struct fixture *f);
+/* Pages that are allocated; those that can be; and those that are marks. */
 u64 fixture_used(const struct dpmgr_pool *pool);
+u64 fixture_pages(const struct dpmgr_pool *pool);
+u64 fixture_marks(const struct dpmgr_pool *pool);
 
 bool is_all_zero(const void *bytes, size_t size);
 
@@ -82,6 +88,9 @@ void fixture_log_start(struct kmsg_dump_iter *log);
 /* Whether a line has all of @parts in their order, which a NULL ends. */
 bool fixture_log_has(struct kunit *test, struct kmsg_dump_iter *log,
 		     const char * const *parts);
+
+/* For a configuration whose ranges have marks. The others have none: pools are whole. */
+extern const struct dpmgr_mapping_ops fixture_marking;
 
 /* How many more ranges can be mapped before one fails with -ENOMEM. */
 extern int fixture_maps_left;
