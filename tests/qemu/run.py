@@ -20,6 +20,7 @@ import scenarios_iommu  # noqa: F401
 import scenarios_nvme  # noqa: F401
 import scenarios_nvme_cpus  # noqa: F401
 import scenarios_nvme_failed  # noqa: F401
+import scenarios_parameters  # noqa: F401
 import scenarios_servicing  # noqa: F401
 import scenarios_soak  # noqa: F401
 import scenarios_vtl  # noqa: F401

@@ -157,7 +157,7 @@ def stream(test):
 
         with test.case("without a shared pool nothing bounces, and the log names it"):
             guest.run(f"modprobe dma_pool_mgr private={SMALL.private} isolation=snp "
-                      "test_platform=1")
+                      "test_platform=1 state=none")
             guest.dmesg()
             guest.run("modprobe dpmgr_stream")
             log = guest.dmesg()
