@@ -236,6 +236,14 @@ static bool is_stuck_at(const struct dpmgr_map_target *target,
 	return false;
 }
 
+/* The target has mapped some of it, and can't take that back: it is to be unmapped. */
+static void add_remains(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
+{
+	target->nr_mapped++;
+	target->nr_bytes += sub->extent.length;
+	add_stuck(target, sub, true);
+}
+
 /*
  * RAM is there after this, or an errno. So is device memory, or it is skipped: but not
  * if the target has it, and in another way.
@@ -250,6 +258,10 @@ static int map_at(struct dpmgr_map_target *target, struct dpmgr_map_sub *sub)
 	if (!ret)
 		return 0;
 	target->nr_map_failures++;
+	if (ret == -EUCLEAN) {
+		add_remains(target, sub);
+		ret = -ENOTRECOVERABLE;
+	}
 	if (sub->extent.memory != DPMGR_MAP_DEVICE || is_stuck_at(target, sub)) {
 		pr_err_ratelimited("target \"%s\": %#llx-%#llx can't be mapped (%pe)\n",
 				   target->name, sub->extent.iova,

@@ -12,6 +12,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/align.h>
+#include <linux/bitops.h>
 #include <linux/iommu.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
@@ -66,58 +67,6 @@ static int protection(const struct dpmgr_map_extent *extent)
 	return prot | (extent->memory == DPMGR_MAP_RAM ? IOMMU_CACHE : IOMMU_MMIO);
 }
 
-static int domain_map(void *context, const struct dpmgr_map_extent *extent)
-{
-	struct dpmgr_iommu_target *iommu = context;
-	const struct iommu_domain_geometry *geometry = &iommu->domain->geometry;
-	const char *rule;
-	int ret;
-
-	lockdep_assert_held(&iommu->map->lock);
-	ret = check_extent(iommu, extent, &rule);
-	if (!ret)
-		return iommu_map(iommu->domain, extent->iova, extent->phys, extent->length,
-				 protection(extent), GFP_KERNEL);
-	pr_warn_ratelimited("%#llx-%#llx: %s; its aperture is %#llx-%#llx\n", extent->iova,
-			    extent->iova + (extent->length - 1), rule,
-			    (u64)geometry->aperture_start, (u64)geometry->aperture_end);
-	return ret;
-}
-
-static bool is_mapped(struct dpmgr_iommu_target *iommu, u64 iova)
-{
-	/* Not its first byte: that of the very first page is at 0, which means "no". */
-	return iommu_iova_to_phys(iommu->domain, iova + 1);
-}
-
-/*
- * A page that isn't mapped ends an iommu_unmap() too soon. There should be none: but
- * what comes after it must go, and be flushed, all the same. 0; -EUCLEAN if that can't be
- * and some of @extent isn't mapped, or -EIO if all of it is.
- */
-static int unmap_rest(struct dpmgr_iommu_target *iommu,
-		      const struct dpmgr_map_extent *extent, u64 done)
-{
-	bool is_torn = done;
-	u64 step;
-
-	for (; done < extent->length; done += step) {
-		step = PAGE_SIZE;
-		cond_resched();
-		if (is_mapped(iommu, extent->iova + done)) {
-			step = iommu_unmap(iommu->domain, extent->iova + done,
-					   extent->length - done);
-			if (!step)
-				return is_torn ? -EUCLEAN : -EIO;
-		}
-		is_torn = true;
-	}
-	iommu_flush_iotlb_all(iommu->domain);
-	pr_err_ratelimited("an IOMMU domain had holes, or more than it was given, in %#llx-%#llx\n",
-			   extent->iova, extent->iova + (extent->length - 1));
-	return 0;
-}
-
 /* No device uses the domain any more: nothing can be reached through it. */
 void dpmgr_domain_leave(struct dpmgr_iommu_target *iommu)
 {
@@ -129,17 +78,136 @@ void dpmgr_domain_leave(struct dpmgr_iommu_target *iommu)
 	iommu->is_leaving = true;
 }
 
-static int domain_unmap(void *context, const struct dpmgr_map_extent *extent)
+static u64 smallest_page(const struct dpmgr_iommu_target *iommu)
+{
+	return 1UL << __ffs(iommu->domain->pgsize_bitmap);
+}
+
+/* The largest page that can be at @iova and is not longer than @left, as iommu_map() has it. */
+static u64 largest_page(const struct dpmgr_iommu_target *iommu, u64 iova, u64 left)
+{
+	unsigned long sizes = iommu->domain->pgsize_bitmap & GENMASK(__fls(left), 0);
+
+	if (iova)
+		sizes &= GENMASK(__ffs(iova), 0);
+	return 1UL << __fls(sizes);
+}
+
+static bool is_mapped(struct dpmgr_iommu_target *iommu, u64 iova)
+{
+	/* Not its first byte: that of the very first page is at 0, which means "no". */
+	return iommu_iova_to_phys(iommu->domain, iova + 1);
+}
+
+/*
+ * Unmap what is mapped of @extent from @done on, page by page: iommu_unmap() must not meet
+ * a page that isn't mapped. There, most IOMMU drivers stop; VT-d's takes it for one of
+ * whatever size the page table above it has, and unmaps what lies behind @extent.
+ *
+ * Return: 0; -EUCLEAN if something can't be unmapped, and something isn't mapped; or -EIO
+ * if all of it is mapped.
+ */
+static int unmap_pages(struct dpmgr_iommu_target *iommu,
+		       const struct dpmgr_map_extent *extent, u64 done)
+{
+	bool is_torn = done;
+	u64 step;
+
+	for (; done < extent->length; done += step) {
+		const u64 iova = extent->iova + done;
+
+		step = smallest_page(iommu);
+		cond_resched();
+		if (is_mapped(iommu, iova)) {
+			step = largest_page(iommu, iova, extent->length - done);
+			step = iommu_unmap(iommu->domain, iova, step);
+			if (!step)
+				return is_torn ? -EUCLEAN : -EIO;
+		}
+		is_torn = true;
+	}
+	/* What others have unmapped may not be flushed yet. */
+	iommu_flush_iotlb_all(iommu->domain);
+	return 0;
+}
+
+/*
+ * iommu_map() takes back what the IOMMU's driver says that it has mapped. VT-d's doesn't
+ * say it of what it had mapped when it ran out of memory.
+ */
+static int undo_map(struct dpmgr_iommu_target *iommu, const struct dpmgr_map_extent *extent,
+		    int err)
+{
+	if (!unmap_pages(iommu, extent, 0))
+		return err;
+	if (iommu->target)
+		return -EUCLEAN;
+	/* One that could not be made goes, whatever stays in its domain. */
+	dpmgr_domain_leave(iommu);
+	return err;
+}
+
+static int domain_map(void *context, const struct dpmgr_map_extent *extent)
 {
 	struct dpmgr_iommu_target *iommu = context;
-	u64 done;
+	const struct iommu_domain_geometry *geometry = &iommu->domain->geometry;
+	const char *rule;
 	int ret;
 
 	lockdep_assert_held(&iommu->map->lock);
-	done = iommu_unmap(iommu->domain, extent->iova, extent->length);
-	if (likely(done == extent->length))
-		return 0;
-	ret = unmap_rest(iommu, extent, done);
+	ret = check_extent(iommu, extent, &rule);
+	if (!ret) {
+		ret = iommu_map(iommu->domain, extent->iova, extent->phys, extent->length,
+				protection(extent), GFP_KERNEL);
+		return ret ? undo_map(iommu, extent, ret) : 0;
+	}
+	pr_warn_ratelimited("%#llx-%#llx: %s; its aperture is %#llx-%#llx\n", extent->iova,
+			    extent->iova + (extent->length - 1), rule,
+			    (u64)geometry->aperture_start, (u64)geometry->aperture_end);
+	return ret;
+}
+
+/*
+ * Is the first page of @extent mapped, and each where pages become smaller? If iommu_unmap()
+ * begins a run of pages with one that isn't, VT-d's driver unmaps what lies behind @extent;
+ * where pages become larger, what is missing there is missing before that as well.
+ */
+static bool has_runs(struct dpmgr_iommu_target *iommu, const struct dpmgr_map_extent *extent)
+{
+	const unsigned long sizes = iommu->domain->pgsize_bitmap;
+	const u64 end = extent->iova + extent->length;
+	unsigned int bit;
+
+	if (!is_mapped(iommu, extent->iova))
+		return false;
+	for_each_set_bit(bit, &sizes, BITS_PER_LONG) {
+		const u64 smaller = ALIGN_DOWN(end, BIT_ULL(bit));
+
+		if (smaller <= extent->iova)
+			break;
+		if (smaller < end && !is_mapped(iommu, smaller))
+			return false;
+	}
+	return true;
+}
+
+static int domain_unmap(void *context, const struct dpmgr_map_extent *extent)
+{
+	struct dpmgr_iommu_target *iommu = context;
+	u64 done = 0;
+	int ret;
+
+	lockdep_assert_held(&iommu->map->lock);
+	if (likely(has_runs(iommu, extent))) {
+		done = iommu_unmap(iommu->domain, extent->iova, extent->length);
+		if (likely(done == extent->length))
+			return 0;
+	}
+	/* There should be no holes, but what comes after one must go all the same. */
+	ret = unmap_pages(iommu, extent, done);
+	if (!ret)
+		pr_err_ratelimited("an IOMMU domain had holes, or more than it was given, in %#llx-%#llx\n",
+				   extent->iova, extent->iova + (extent->length - 1));
 	/* One that could not be made goes, whatever stays in its domain. */
 	if (ret && !iommu->target)
 		dpmgr_domain_leave(iommu);

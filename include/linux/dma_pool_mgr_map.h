@@ -116,8 +116,9 @@ struct dpmgr_map_extent {
 
 /**
  * struct dpmgr_map_target_ops - how a target is told
- * @map: devices can use @extent from now on. 0, or a negative errno with nothing
- *	changed
+ * @map: devices can use @extent from now on. 0; -EUCLEAN if it has mapped some of it and
+ *	can't take that back, which it is then told to unmap, as a whole; or another
+ *	negative errno with nothing changed
  * @unmap: no device can use @extent any more once this returns; it is as it was
  *	given to @map. 0; -EUCLEAN if it can't unmap the rest of what it has begun to;
  *	or another negative errno with nothing changed. After an error it is told again,

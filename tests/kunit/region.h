@@ -17,12 +17,14 @@
  * @maps: that succeed before one fails
  * @unmaps: that succeed before one fails
  * @go_on: all that come after that fail too
+ * @remains: a map that fails says that some of it is there, and can't be taken back
  * @journal: of all targets that have a name: "+" and "-", with that and the first page
  */
 struct faults {
 	int maps;
 	int unmaps;
 	bool go_on;
+	bool remains;
 	char journal[MOST_EVENTS];
 };
 

@@ -64,10 +64,14 @@ static bool fails(int *left, bool go_on)
 static int recorder_map(void *context, const struct dpmgr_map_extent *extent)
 {
 	struct recorder *recorder = context;
+	bool remains = false;
 	unsigned int i;
 
-	if (recorder->faults && fails(&recorder->faults->maps, recorder->faults->go_on))
-		return -ENOSPC;
+	if (recorder->faults && fails(&recorder->faults->maps, recorder->faults->go_on)) {
+		remains = recorder->faults->remains;
+		if (!remains)
+			return -ENOSPC;
+	}
 	note(recorder, '+', extent->iova);
 	for (i = 0; i < recorder->nr_held; i++)
 		if (overlap(&recorder->held[i], extent))
@@ -77,7 +81,7 @@ static int recorder_map(void *context, const struct dpmgr_map_extent *extent)
 		return -ENOSPC;
 	}
 	recorder->held[recorder->nr_held++] = *extent;
-	return 0;
+	return remains ? -EUCLEAN : 0;
 }
 
 static int recorder_unmap(void *context, const struct dpmgr_map_extent *extent)

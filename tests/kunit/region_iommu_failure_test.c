@@ -12,6 +12,14 @@
 #define RUNS_LENGTH	(SZ_4K + SZ_4M + SZ_8K)
 #define NR_RUNS		3
 
+KUNIT_ARRAY_PARAM(style, mock_styles, mock_style_name);
+
+/* Of @RUNS_LENGTH, how many unmaps there are to fail: AMD's of five pages, VT-d's of runs. */
+static int nr_unmaps(void)
+{
+	return mock_iommu.is_vtd ? NR_RUNS : 5;
+}
+
 static void a_map_that_fails_midway_leaves_nothing(struct kunit *test)
 {
 	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
@@ -55,8 +63,8 @@ static void an_unmap_that_fails_keeps_the_backing_until_it_succeeds(struct kunit
 	struct backing backing = { };
 	int n;
 
-	/* Five pages; all of them, the first ones, and all but one stay. */
-	for (n = 0; n < 5; n++) {
+	/* All of it, the first pages, and all but the last stay. */
+	for (n = 0; n < nr_unmaps(); n++) {
 		backing.nr_released = 0;
 		KUNIT_EXPECT_EQ(test, 0, add_backed(region, RUNS_OFFSET, RUNS_LENGTH,
 						    &backing));
@@ -95,11 +103,11 @@ static void what_is_unmapped_in_part_is_mapped_again_as_a_whole(struct kunit *te
 	int n;
 
 	KUNIT_EXPECT_EQ(test, 0, add(region, RUNS_OFFSET, RUNS_LENGTH));
-	/* Of five pages the first ones go; or others have taken the first before that. */
-	for (n = 0; n < 5 + 4; n++) {
-		if (n >= 5)
+	/* Its first pages go; or others have taken the first before that. */
+	for (n = 0; n < 2 * nr_unmaps() - 1; n++) {
+		if (n >= nr_unmaps())
 			mock_punch(device, SZ_1G + RUNS_OFFSET);
-		mock_iommu.unmaps = n % 5;
+		mock_iommu.unmaps = n % nr_unmaps();
 		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(region));
 		/* All of it is there still, or what is left must go first, and can't. */
 		KUNIT_EXPECT_EQ(test, n ? -EBUSY : 0, dpmgr_map_region_enable(region, RW));
@@ -255,12 +263,93 @@ static void what_runs_out_of_memory_leaves_nothing(struct kunit *test)
 	dpmgr_map_region_destroy(region);
 }
 
+/* Where there is no page table, VT-d's driver takes more than it is asked to. */
+static void a_hole_takes_nothing_from_what_lies_behind_it(struct kunit *test)
+{
+	const u64 large = SZ_1G - SZ_2M, behind = SZ_2G;
+	struct dpmgr_map_region *region = region_at(test, SZ_1G, SZ_1G + behind, DPMGR_MAP_RAM);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M, SZ_4K));
+	/* A map of which nothing is there is taken back. */
+	mock_iommu.maps = 0;
+	KUNIT_EXPECT_EQ(test, -ENOSPC, add(region, SZ_2M - SZ_4K, SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+	/* Others have unmapped it, and its page table is gone. */
+	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M - SZ_4K, SZ_4K));
+	mock_punch_table(device, SZ_1G + SZ_2M - SZ_4K, 1);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, SZ_2M - SZ_4K, SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_punched);
+	/* So it is where pages become smaller: of two large and a small one, the first stays. */
+	KUNIT_EXPECT_EQ(test, 0, add(region, behind, SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, add(region, large, SZ_4M + SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_2M, mock_reach(device, SZ_1G + large));
+	mock_punch(device, SZ_1G + large + SZ_2M);
+	mock_punch_table(device, SZ_1G + large + SZ_4M, 2);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(region, large, SZ_4M + SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_8K, mock_mapped(device));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu.nr_torn);
+	dpmgr_iommu_target_detach(target, device->dev);
+	dpmgr_map_region_destroy(region);
+}
+
+/* It can't be taken back either: the map keeps a record of it, and tries again. */
+static void what_remains_of_a_map_keeps_the_backing_until_it_is_unmapped(struct kunit *test)
+{
+	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *bar = region_at(test, SZ_2G, SZ_1G, DPMGR_MAP_DEVICE);
+	struct mock_device *device = mock_device_new(test, NULL, 0, 0);
+	struct dpmgr_iommu_target *target = target_new(test, device);
+	struct dpmgr_map_region *regions[] = { ram, bar };
+	struct backing backing = { };
+	unsigned int i;
+
+	mock_iommu.is_vtd = true;
+	mock_iommu.mid_run = true;
+	for (i = 0; i < ARRAY_SIZE(regions); i++) {
+		backing.nr_released = 0;
+		mock_iommu.maps = 0;
+		mock_iommu.unmaps = 0;
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE,
+				add_backed(regions[i], RUNS_OFFSET, RUNS_LENGTH, &backing));
+		KUNIT_EXPECT_EQ(test, SZ_4K, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, backing.nr_released);
+		mock_iommu.unmaps = MOCK_NEVER;
+		KUNIT_EXPECT_EQ(test, 0, add(regions[i], RUNS_OFFSET, RUNS_LENGTH));
+		KUNIT_EXPECT_EQ(test, 1, backing.nr_released);
+		KUNIT_EXPECT_EQ(test, RUNS_LENGTH, mock_mapped(device));
+		/* A region that is not enabled for it can't be said to be out of reach. */
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(regions[i]));
+		mock_iommu.maps = 0;
+		mock_iommu.unmaps = 0;
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_enable(regions[i], RW));
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_disable(regions[i]));
+		mock_iommu.unmaps = MOCK_NEVER;
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(regions[i], RW));
+		KUNIT_EXPECT_EQ(test, RUNS_LENGTH, mock_mapped(device));
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_remove(regions[i], 0, SZ_1G));
+	}
+	dpmgr_iommu_target_detach(target, device->dev);
+	/* One that could not be made goes, and it with that. */
+	KUNIT_EXPECT_EQ(test, 0, add(ram, RUNS_OFFSET, RUNS_LENGTH));
+	mock_iommu.maps = 0;
+	mock_iommu.unmaps = 0;
+	expect_refused(test, device, -ENOSPC);
+	KUNIT_EXPECT_EQ(test, SZ_4K, mock_iommu.nr_left);
+	dpmgr_map_region_destroy(ram);
+	dpmgr_map_region_destroy(bar);
+}
+
 static struct kunit_case cases[] = {
-	KUNIT_CASE(a_map_that_fails_midway_leaves_nothing),
-	KUNIT_CASE(an_unmap_that_fails_keeps_the_backing_until_it_succeeds),
-	KUNIT_CASE(what_is_unmapped_in_part_is_mapped_again_as_a_whole),
-	KUNIT_CASE(what_others_have_unmapped_does_not_keep_the_rest),
-	KUNIT_CASE(a_target_goes_whatever_cannot_be_unmapped),
+	KUNIT_CASE_PARAM(a_hole_takes_nothing_from_what_lies_behind_it, style_gen_params),
+	KUNIT_CASE(what_remains_of_a_map_keeps_the_backing_until_it_is_unmapped),
+	KUNIT_CASE_PARAM(a_map_that_fails_midway_leaves_nothing, style_gen_params),
+	KUNIT_CASE_PARAM(an_unmap_that_fails_keeps_the_backing_until_it_succeeds, style_gen_params),
+	KUNIT_CASE_PARAM(what_is_unmapped_in_part_is_mapped_again_as_a_whole, style_gen_params),
+	KUNIT_CASE_PARAM(what_others_have_unmapped_does_not_keep_the_rest, style_gen_params),
+	KUNIT_CASE_PARAM(a_target_goes_whatever_cannot_be_unmapped, style_gen_params),
 	KUNIT_CASE(a_device_leaves_with_its_driver_and_the_last_ends_the_target),
 	KUNIT_CASE(what_runs_out_of_memory_leaves_nothing),
 	{}

@@ -11,6 +11,8 @@
 #define RW	DPMGR_MAP_WRITABLE
 #define RO	DPMGR_MAP_READ_ONLY
 
+KUNIT_ARRAY_PARAM(style, mock_styles, mock_style_name);
+
 /* ---- pages ----------------------------------------------------------------- */
 
 static void a_superpage_lies_in_one_sub_mapping_and_goes_with_it(struct kunit *test)
@@ -435,8 +437,8 @@ static void what_cannot_be_attached_is_where_it_was(struct kunit *test)
 }
 
 static struct kunit_case cases[] = {
-	KUNIT_CASE(a_superpage_lies_in_one_sub_mapping_and_goes_with_it),
-	KUNIT_CASE_SLOW(no_sub_mapping_that_goes_takes_from_another),
+	KUNIT_CASE_PARAM(a_superpage_lies_in_one_sub_mapping_and_goes_with_it, style_gen_params),
+	KUNIT_CASE_PARAM(no_sub_mapping_that_goes_takes_from_another, style_gen_params),
 	KUNIT_CASE(pages_are_protected_by_what_they_are),
 	KUNIT_CASE(ram_must_be_where_and_what_an_iommu_can_map),
 	KUNIT_CASE(a_window_that_a_device_reserves_has_no_ram),

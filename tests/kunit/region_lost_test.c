@@ -94,9 +94,45 @@ static void a_region_does_not_hide_what_a_target_has_left_with(struct kunit *tes
 	dpmgr_map_region_destroy(low);
 }
 
+static void what_remains_of_a_map_is_stuck(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_map_region *ram = region_new(f, 0, 0, 4, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *bar = region_new(f, 0, 4, 4, DPMGR_MAP_DEVICE);
+	struct dpmgr_map_region *regions[] = { ram, bar };
+	struct recorder *good = recorder_new(test, NULL);
+	struct faults faults = { NEVER, NEVER };
+	struct recorder *r = recorder_new(test, &faults);
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, 0, recorder_register(f, good, 0));
+	KUNIT_ASSERT_EQ(test, 0, recorder_register(f, r, 0));
+	for (i = 0; i < ARRAY_SIZE(regions); i++) {
+		KUNIT_EXPECT_EQ(test, 0, region_add(regions[i], 0, 1));
+		KUNIT_EXPECT_EQ(test, 0, region_add(regions[i], 1, 1));
+		faults = (struct faults){ .maps = 1, .unmaps = NEVER, .remains = true };
+		KUNIT_EXPECT_EQ(test, -ENOTRECOVERABLE, dpmgr_map_region_enable(regions[i], RW));
+		KUNIT_EXPECT_EQ(test, 1, r->target->nr_stuck);
+		KUNIT_EXPECT_EQ(test, 1, regions[i]->nr_stuck);
+		recorder_expect(test, f, r);
+		recorder_expect(test, f, good);
+		/* It is not all there: so it is unmapped before it is mapped. */
+		r->events[0] = '\0';
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_enable(regions[i], RW));
+		recorder_expect_events(test, r, i ? "+4 -5 +5" : "+0 -1 +1");
+		recorder_expect(test, f, r);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_map_region_disable(regions[i]));
+	}
+	KUNIT_EXPECT_EQ(test, 0, recorder_unregister(r));
+	KUNIT_EXPECT_EQ(test, 0, recorder_unregister(good));
+	dpmgr_map_region_destroy(ram);
+	dpmgr_map_region_destroy(bar);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(a_region_that_a_target_has_left_with_is_not_enabled),
 	KUNIT_CASE(a_region_does_not_hide_what_a_target_has_left_with),
+	KUNIT_CASE(what_remains_of_a_map_is_stuck),
 	{}
 };
 
