@@ -25,6 +25,7 @@
 #include "manager.h"
 #include "platform.h"
 #include "pool.h"
+#include "power.h"
 #include "servicing.h"
 #include "sysfs.h"
 #include "vtl_choose.h"
@@ -97,6 +98,9 @@ static bool kernel_ends(void)
 	lockdep_assert_held(&load_lock);
 	return ending || system_state > SYSTEM_RUNNING;
 }
+
+/* Refuses hibernation for as long as there is a manager. Written as that is. */
+static struct dpmgr_power *power;
 
 /* What it was made of; the ranges are known during init only. */
 static struct dpmgr_mapping emul_mapping;
@@ -380,6 +384,20 @@ static void stop_watching(void)
 	unregister_reboot_notifier(&last_notifier);
 }
 
+static struct dpmgr * __init create_manager(void)
+{
+	struct dpmgr *mgr;
+	int ret;
+
+	ret = dpmgr_vtl_choose(&config, vtl);
+	if (ret)
+		return ERR_PTR(ret);
+	mgr = dpmgr_create(&config);
+	if (IS_ERR(mgr))
+		dpmgr_vtl_release(&config);
+	return mgr;
+}
+
 static int __init load(void)
 {
 	struct dpmgr *mgr;
@@ -389,15 +407,21 @@ static int __init load(void)
 	/* dpmgr_create() looks again. Here, nothing has been claimed or closed yet. */
 	if (kernel_ends())
 		return dpmgr_refuse_at_end();
-	ret = dpmgr_config_check(&config) ?: dpmgr_vtl_choose(&config, vtl);
+	ret = dpmgr_config_check(&config);
 	if (ret)
 		return ret;
-	mgr = dpmgr_create(&config);
+	power = dpmgr_power_create(KBUILD_MODNAME);
+	if (IS_ERR(power)) {
+		pr_err("no device to refuse hibernation with (%pe)\n", power);
+		return PTR_ERR(power);
+	}
+	mgr = create_manager();
 	if (IS_ERR(mgr)) {
-		dpmgr_vtl_release(&config);
+		dpmgr_power_destroy(power);
 		return PTR_ERR(mgr);
 	}
 	default_manager = mgr;
+	dpmgr_power_watch(power, mgr);
 	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
 	/* What was restored is spent by now: no reason to give up. */
 	ret = dpmgr_sysfs_create(mgr, KBUILD_MODNAME);
@@ -457,6 +481,7 @@ static void __exit dpmgr_exit(void)
 	if (!default_manager)
 		return;
 	stop_watching();
+	dpmgr_power_destroy(power);
 	dpmgr_sysfs_remove(default_manager);
 	dpmgr_debugfs_remove(default_manager);
 	dpmgr_destroy(default_manager);

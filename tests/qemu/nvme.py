@@ -7,12 +7,11 @@ import collections
 import json
 import os
 import re
-import socket
 import subprocess
 import threading
 
 import initramfs
-import watchdog
+import monitor
 from vm import Failure
 
 TOOLS = ["usr/bin/fio", "sbin/mke2fs", "sbin/sfdisk"]
@@ -75,11 +74,9 @@ class Bench:
 
     def __init__(self, folder, tools, controllers, before=()):
         self.trace_log = os.path.join(folder, "trace.log")
-        self.qmp_path = os.path.join(folder, "qmp")
-        for path in (self.trace_log, self.qmp_path):
-            if os.path.exists(path):
-                os.remove(path)
-        self.monitor = None
+        if os.path.exists(self.trace_log):
+            os.remove(self.trace_log)
+        self.monitor = monitor.Monitor(folder)
         self.devices = [
             *before,
             *(argument for one in controllers for argument in one.arguments),
@@ -87,28 +84,12 @@ class Bench:
             "-device", "virtio-blk-pci,drive=tools",
             "-trace", "pci_nvme_*", "-trace", "pci_cfg_write",
             "-msg", "timestamp=on", "-D", self.trace_log,
-            "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+            *self.monitor.arguments]
 
     # ---- the monitor -----------------------------------------------------
 
     def qmp(self, command, **arguments):
-        """Run a command of QEMU's; return what it returns."""
-        if not self.monitor:
-            connection = socket.socket(socket.AF_UNIX)
-            connection.connect(self.qmp_path)
-            connection.settimeout(watchdog.SILENCE)
-            self.monitor = connection.makefile("rw")
-            self.monitor.readline()
-            self.qmp("qmp_capabilities")
-        json.dump({"execute": command, "arguments": arguments}, self.monitor)
-        self.monitor.write("\n")
-        self.monitor.flush()
-        while True:
-            answer = json.loads(self.monitor.readline())
-            if "error" in answer:
-                raise Failure(f"QEMU: {command}: {answer['error']}")
-            if "return" in answer:
-                return answer["return"]
+        return self.monitor.qmp(command, **arguments)
 
     def warn(self, name, bits):
         """Let the controller find a critical warning, a bit that wasn't set before."""

@@ -177,6 +177,10 @@ class Guest:
     def try_run(self, command):
         """Run COMMAND in the guest's shell; return (exit status, output)."""
         self.send(command)
+        return self.answer(command)
+
+    def answer(self, command):
+        """What try_run() returns, of COMMAND, which was sent."""
         status, length = map(int, self._line(command).split())
         output = self._receive(
             lambda data: length if len(data) >= length else None, command)
