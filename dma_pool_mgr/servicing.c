@@ -95,6 +95,20 @@ static int verify(const struct dpmgr_region *region, u32 generation, size_t len,
 	return *why ? -EIO : 0;
 }
 
+/* 0, or -EIO if the region is not as this kernel left it. */
+static int check_region(const struct dpmgr_region *region)
+{
+	const struct dpmgr_range *range = &region->mapping.range;
+	const char *why = dpmgr_region_changed(region->mapping.vaddr, range->size,
+					       region->generation);
+
+	if (!why)
+		return 0;
+	pr_err("state=%.*s: the state region is not as this kernel left it: %s; its memory was taken away, and that of the pools perhaps, too: nothing is saved (%pe)\n",
+	       range->text_len, range->text, why, ERR_PTR(-EIO));
+	return -EIO;
+}
+
 static int try_write_slot(struct dpmgr *mgr, bool verifies,
 			  struct dpmgr_saved *saved, const char **why)
 {
@@ -124,6 +138,9 @@ static int write_slot(struct dpmgr *mgr, bool verifies, struct dpmgr_saved *save
 	const char *why;
 	int ret;
 
+	ret = check_region(mgr->region);
+	if (ret)
+		return ret;
 	/* While some are not frozen, what moves meanwhile may be seen twice. */
 	do {
 		ret = try_write_slot(mgr, verifies, saved, &why);
@@ -221,7 +238,7 @@ static void go_on(struct dpmgr *mgr)
  * Context: may sleep; holding no device's lock.
  * Return: 0; -ENODEV without a state region; -EBUSY if servicing has come further;
  * -ENOSPC if the region is too small, and the log says how large it must be; -EIO if
- * it can't be read back; -ENOMEM.
+ * it is not as this kernel left it or can't be read back; -ENOMEM.
  */
 int dpmgr_preserve(struct dpmgr *mgr)
 {
@@ -354,13 +371,26 @@ int dpmgr_unpreserve(struct dpmgr *mgr)
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_unpreserve, DMA_POOL_MGR);
 
+/* A save that was due did not take place: the next load must not start cold. */
+static void poison(struct dpmgr_region *region)
+{
+	const u64 size = region->mapping.range.size;
+	void *base = region->mapping.vaddr;
+
+	/* Of a region without a header, the next load would believe that it is new. */
+	if (dpmgr_region_changed(base, size, region->generation))
+		dpmgr_region_format(base, size, region->generation);
+	dpmgr_region_poison(base);
+}
+
 /**
  * dpmgr_servicing_save() - freeze everybody, save and commit, because the kernel ends
  * @mgr: the manager, with a state region
  *
  * Context: may sleep.
  * Return: 0; -ENOSPC if the generation did not fit: unless an earlier one was committed
- * by hand, the region is poisoned.
+ * by hand, the region is poisoned; -EIO if the region is not as this kernel left it: it is
+ * poisoned in any case.
  */
 int dpmgr_servicing_save(struct dpmgr *mgr)
 {
@@ -371,12 +401,12 @@ int dpmgr_servicing_save(struct dpmgr *mgr)
 	ret = end_generation(mgr, true);
 	if (!ret)
 		return 0;
-	if (mgr->phase == DPMGR_COMMITTED) {
+	if (mgr->phase == DPMGR_COMMITTED && ret != -EIO) {
 		/* Everything is as it was then. */
 		dpmgr_region_spend(region->mapping.vaddr, region->generation - 1);
 		return ret;
 	}
-	dpmgr_region_poison(region->mapping.vaddr);
+	poison(region);
 	pr_err("saving failed: the next load will refuse\n");
 	return ret;
 }

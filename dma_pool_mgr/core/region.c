@@ -290,6 +290,40 @@ const char *dpmgr_region_read(const void *region, u32 page_size,
 	return NULL;
 }
 
+/**
+ * dpmgr_region_changed() - what differs from the headers that this kernel left
+ * @region: the region
+ * @size: bytes
+ * @generation: the last one that was committed in it; 0 if none was
+ *
+ * Context: any. Changes nothing.
+ * Return: NULL, or what is there instead.
+ */
+const char *dpmgr_region_changed(const void *region, size_t size, u32 generation)
+{
+	struct dpmgr_abi_region header;
+	unsigned int slot;
+	u32 spent;
+
+	memcpy(&header, region, sizeof(header));
+	if (memcmp(header.magic, DPMGR_ABI_REGION_MAGIC, sizeof(header.magic)))
+		return "there is no header";
+	if (header.crc != cpu_to_le32(region_crc(&header)) ||
+	    header.major != cpu_to_le32(DPMGR_ABI_MAJOR) ||
+	    header.slot_size != cpu_to_le64(slot_size(size)) ||
+	    header.reserved || header.reserved2)
+		return "there is another header";
+	/* Poisoned, or what was committed is spent, or it is not. */
+	if (header.spent &&
+	    (!word_generation(header.spent, &spent) || spent > generation ||
+	     generation - spent > 1))
+		return "there is another generation";
+	for (slot = 0; slot < 2; slot++)
+		if (!has_slot_magic(slot_at(region, slot_size(size), slot)))
+			return "a slot's header is overwritten";
+	return NULL;
+}
+
 /* Can a region of @size go on as it was written, without being formatted? */
 bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size)
 {

@@ -104,6 +104,7 @@ void dpmgr_region_inspect(const void *region, size_t size, u32 page_size,
 const char *dpmgr_region_read(const void *region, u32 page_size,
 			      const struct dpmgr_region_info *info,
 			      void *payload);
+const char *dpmgr_region_changed(const void *region, size_t size, u32 generation);
 bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size);
 void dpmgr_region_format(void *region, size_t size, u32 generation);
 size_t dpmgr_region_payload_max(size_t size);

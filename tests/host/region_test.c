@@ -401,3 +401,40 @@ TEST(a_slot_that_changes_after_it_was_inspected_is_refused)
 	region[PAGE + sizeof(struct dpmgr_abi_slot)] ^= 1;
 	CHECK(dpmgr_region_read(region, PAGE, &info, copy));
 }
+
+TEST(what_this_kernel_left_is_told_from_anything_else)
+{
+	struct dpmgr_abi_region *header = (void *)region;
+	u8 whole[REGION_SIZE];
+	size_t i;
+
+	memset(region, 0, REGION_SIZE);
+	CHECK(dpmgr_region_changed(region, REGION_SIZE, 0));
+	dpmgr_region_format(region, REGION_SIZE, 0);
+	CHECK(!dpmgr_region_changed(region, REGION_SIZE, 0));
+	CHECK(!dpmgr_region_changed(region, REGION_SIZE, 1));
+	CHECK(dpmgr_region_changed(region, REGION_SIZE, 2));
+	dpmgr_region_spend(region, 2);
+	CHECK(dpmgr_region_changed(region, REGION_SIZE, 1));
+	CHECK(!dpmgr_region_changed(region, REGION_SIZE, 2));
+	CHECK(!dpmgr_region_changed(region, REGION_SIZE, 3));
+	CHECK(dpmgr_region_changed(region, REGION_SIZE - PAGE, 2));
+	dpmgr_region_poison(region);
+	CHECK(!dpmgr_region_changed(region, REGION_SIZE, 2));
+	dpmgr_region_spend(region, 2);
+	memcpy(whole, region, REGION_SIZE);
+	/* No byte of the header is anything else, nor of a slot's signature. */
+	for (i = 0; i < sizeof(*header); i++) {
+		region[i] ^= 0x10;
+		CHECK(dpmgr_region_changed(region, REGION_SIZE, 2));
+		memcpy(region, whole, REGION_SIZE);
+	}
+	for (i = 0; i < 8; i++) {
+		region[DPMGR_ABI_HEADER_SIZE + i] ^= 1;
+		CHECK(dpmgr_region_changed(region, REGION_SIZE, 2));
+		memcpy(region, whole, REGION_SIZE);
+		region[DPMGR_ABI_HEADER_SIZE + header->slot_size + i] ^= 1;
+		CHECK(dpmgr_region_changed(region, REGION_SIZE, 2));
+		memcpy(region, whole, REGION_SIZE);
+	}
+}
