@@ -5,6 +5,7 @@
 #ifndef DPMGR_CORE_PAGE_ALLOC_H
 #define DPMGR_CORE_PAGE_ALLOC_H
 
+#include <linux/atomic.h>
 #include <linux/types.h>
 
 struct dpmgr_page_front;
@@ -23,8 +24,9 @@ struct dpmgr_page_range;
  * @front_pages: most pages in one CPU's front
  * @front_runs: most runs on each of its lists
  * @fronts: per CPU; NULL if there are none
+ * @nr_bad: pages that are marked as bad
  *
- * Nothing in it changes after dpmgr_pages_init().
+ * Nothing in it but @nr_bad changes after dpmgr_pages_init().
  */
 struct dpmgr_pages {
 	unsigned int nr_ranges;
@@ -35,6 +37,7 @@ struct dpmgr_pages {
 	u32 front_pages;
 	u16 front_runs[DPMGR_PAGE_FRONT_SIZES];
 	struct dpmgr_page_front __percpu *fronts;
+	atomic64_t nr_bad;
 };
 
 /**
@@ -176,6 +179,12 @@ void dpmgr_pages_info(const struct dpmgr_pages *pages, unsigned int range,
 int dpmgr_pages_find(const struct dpmgr_pages *pages, u64 pfn);
 u64 dpmgr_pages_largest(const struct dpmgr_pages *pages,
 			const struct dpmgr_page_request *request);
+
+/* page_bad.c */
+int dpmgr_pages_set_bad(struct dpmgr_pages *pages, u64 pfn);
+bool dpmgr_pages_handle_bad(struct dpmgr_pages *pages, u64 pfn);
+u64 dpmgr_pages_next_bad(const struct dpmgr_pages *pages, u64 from_pfn, u64 end_pfn);
+int dpmgr_pages_retire(struct dpmgr_pages *pages, u64 pfn, struct dpmgr_page_run *run);
 
 /* page_verify.c, for tests */
 const char *dpmgr_pages_verify(struct dpmgr_pages *pages, bool quiet);

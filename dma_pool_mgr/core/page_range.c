@@ -16,6 +16,7 @@
  * next and claim is independent of how many runs there are. What allocates and
  * frees is in page_fit.h.
  */
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/cleanup.h>
 #include <linux/errno.h>
@@ -57,8 +58,8 @@ static void add_dirty(struct dpmgr_page_range *range, u32 index, u32 nr_pages)
 }
 
 /* Take @nr_pages at @first out of the dirty run at @index. */
-static void carve_dirty(struct dpmgr_page_range *range, u32 index, u32 first,
-			u32 nr_pages, void *owner)
+void dpmgr_page_carve_dirty(struct dpmgr_page_range *range, u32 index, u32 first,
+			    u32 nr_pages, void *owner)
 {
 	const struct page_tag *tag = &range->tags[index];
 	u32 after = index + tag->end.nr_pages - (first + nr_pages);
@@ -261,7 +262,7 @@ bool dpmgr_page_range_take_dirty(struct dpmgr_page_range *range, u32 max_pages,
 	if (index == NONE)
 		return false;
 	nr_pages = min(range->tags[index].end.nr_pages, max_pages);
-	carve_dirty(range, index, index, nr_pages, NULL);
+	dpmgr_page_carve_dirty(range, index, index, nr_pages, NULL);
 	page_set_run(run, range, index, nr_pages, NULL);
 	return true;
 }
@@ -309,7 +310,7 @@ int dpmgr_page_range_claim(struct dpmgr_page_range *range, u32 index,
 		page_allocate(range, (struct page_fit){ run, index }, nr_pages,
 			      page_head(nr_pages, DPMGR_PAGE_USED), owner);
 	} else {
-		carve_dirty(range, run, index, nr_pages, owner);
+		dpmgr_page_carve_dirty(range, run, index, nr_pages, owner);
 		range->nr_dirty -= nr_pages;
 		page_count_used(range, nr_pages);
 	}
@@ -444,8 +445,10 @@ dpmgr_page_range_create(const struct dpmgr_page_range_info *info)
 		return NULL;
 	/* Not kvcalloc(), which warns above 2 GiB. */
 	range->tags = vmalloc_array(info->nr_pages, sizeof(*range->tags));
-	if (!range->tags) {
-		kfree(range);
+	range->bad = vcalloc(BITS_TO_LONGS(info->nr_pages), sizeof(*range->bad));
+	range->handled = vcalloc(BITS_TO_LONGS(info->nr_pages), sizeof(*range->handled));
+	if (!range->tags || !range->bad || !range->handled) {
+		dpmgr_page_range_destroy(range);
 		return NULL;
 	}
 	clear_tags(range->tags, info->nr_pages);
@@ -462,6 +465,8 @@ dpmgr_page_range_create(const struct dpmgr_page_range_info *info)
 
 void dpmgr_page_range_destroy(struct dpmgr_page_range *range)
 {
+	vfree(range->handled);
+	vfree(range->bad);
 	vfree(range->tags);
 	kfree(range);
 }

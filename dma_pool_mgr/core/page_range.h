@@ -72,6 +72,8 @@ static_assert(sizeof(struct page_tag) == 16);
  * @info: fixed
  * @nearly_full: nothing goes through fronts while more pages are used; fixed
  * @tags: one for each page
+ * @bad: a bit for each page: it holds a memory error. Set in any context, and for good
+ * @handled: the same: what follows from that was done
  * @lock: protects all below and, but for what page_front.c says, the tags
  * @nr_free_runs: free runs
  * @nr_used: pages in used and parked runs that have or had an owner
@@ -91,6 +93,8 @@ struct dpmgr_page_range {
 	struct dpmgr_page_range_info info;
 	u64 nearly_full;
 	struct page_tag *tags;
+	unsigned long *bad;
+	unsigned long *handled;
 
 	raw_spinlock_t lock;
 	u32 class_words;
@@ -210,6 +214,8 @@ bool dpmgr_page_range_take_dirty(struct dpmgr_page_range *range, u32 max_pages,
 				 struct dpmgr_page_run *run);
 int dpmgr_page_range_claim(struct dpmgr_page_range *range, u32 index,
 			   u32 nr_pages, void *owner);
+void dpmgr_page_carve_dirty(struct dpmgr_page_range *range, u32 index, u32 first,
+			    u32 nr_pages, void *owner);
 int dpmgr_page_range_quarantine(struct dpmgr_page_range *range,
 				const struct dpmgr_page_run *run, u32 first,
 				u32 nr_pages);

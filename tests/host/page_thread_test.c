@@ -572,3 +572,41 @@ TEST(frees_of_what_is_being_scrubbed_are_refused)
 		check_whole();
 	}
 }
+
+/* Retires pages that others allocate and free; then nobody is handed them. */
+static void *retire_thread(void *arg)
+{
+	struct dpmgr_page_run run;
+	struct worker *w = arg;
+
+	shim_cpu = w->cpu;
+	while (!w->broken && !__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		u64 pfn = big_range.base_pfn + random_below(w, BIG_PAGES);
+		int ret = dpmgr_pages_retire(&pages, pfn, &run);
+
+		if (!ret && w->serial++ < NR_STAYING)
+			contents[pfn - big_range.base_pfn] = (uintptr_t)w;
+		else if (!ret)
+			return NULL;
+		else if (ret != -EBUSY && ret != -EALREADY)
+			w->broken = "a page of a range is not found";
+		else if (pfn - run.base_pfn >= run.nr_pages || (ret == -EBUSY && !run.owner))
+			w->broken = "the run that has it is not told";
+	}
+	return NULL;
+}
+
+TEST(pages_are_retired_while_threads_use_runs)
+{
+	struct dpmgr_page_run run;
+	u64 nr;
+
+	setup_clean(&big_range, 1, true);
+	run_threads(user_thread, user_thread, user_thread, retire_thread);
+	nr = counts_of(0).quarantined;
+	CHECK(nr && nr == workers[3].serial);
+	CHECK(!counts_of(0).used && !counts_of(0).dirty);
+	CHECK(counts_of(0).free == BIG_PAGES - nr);
+	CHECK(take(BIG_PAGES, workers, &run) == -ENOSPC);
+	dpmgr_pages_destroy(&pages);
+}

@@ -109,6 +109,21 @@ static inline unsigned int __fls(unsigned long x)
 
 #define __ffs64(x)		__ffs(x)
 
+#define BITS_TO_LONGS(n)	DIV_ROUND_UP(n, 64)
+
+static inline bool test_and_set_bit(unsigned long nr, unsigned long *map)
+{
+	return __sync_fetch_and_or(&map[nr / 64], BIT(nr % 64)) & BIT(nr % 64);
+}
+
+static inline unsigned long find_next_bit(const unsigned long *map, unsigned long size,
+					  unsigned long at)
+{
+	while (at < size && !(READ_ONCE(map[at / 64]) & BIT(at % 64)))
+		at++;
+	return at;
+}
+
 static inline void *memchr_inv(const void *start, int c, size_t len)
 {
 	const u8 *p = start;
