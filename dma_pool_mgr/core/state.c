@@ -272,6 +272,29 @@ static const char *check_pages(const struct dpmgr_state *state)
 	return NULL;
 }
 
+/* Are bad pages inside the saved ranges? */
+static const char *check_bad(const struct dpmgr_state *state)
+{
+	u64 end = 0, range = 0, i;
+
+	for (i = 0; i < state->nr_bad; i++) {
+		u64 base_pfn = le64_to_cpu(state->bad[i].base_pfn);
+
+		if (base_pfn < end)
+			return "saved bad pages overlap or are not in ascending order";
+		if (!state->bad[i].nr_pages ||
+		    check_add_overflow(base_pfn, le64_to_cpu(state->bad[i].nr_pages), &end))
+			return "a number of saved bad pages is impossible";
+		while (range < state->nr_ranges &&
+		       base_pfn >= range_end(&state->ranges[range]))
+			range++;
+		if (range == state->nr_ranges || end > range_end(&state->ranges[range]) ||
+		    base_pfn < le64_to_cpu(state->ranges[range].base_pfn))
+			return "saved bad pages are outside the saved ranges";
+	}
+	return NULL;
+}
+
 static bool string_is_good_or_none(const struct dpmgr_state *state,
 				   __le32 offset, size_t max_len)
 {
@@ -365,10 +388,15 @@ static bool take_section(struct dpmgr_state *state, u32 type,
 	case DPMGR_ABI_PLATFORM:
 		state->platform = contents;
 		return len == sizeof(*state->platform);
-	default:
+	case DPMGR_ABI_DRIVER_STATE:
 		state->driver_state = contents;
 		state->driver_state_len = len;
 		return true;
+	default:
+		entry = sizeof(*state->bad);
+		state->bad = contents;
+		state->nr_bad = len / entry;
+		break;
 	}
 	return len % entry == 0;
 }
@@ -404,18 +432,18 @@ static const char *split_sections(const u8 *payload, size_t len,
 
 		if (flags & ~DPMGR_ABI_SKIPPABLE)
 			return "a section has unknown flags";
-		if (type > DPMGR_ABI_DRIVER_STATE && (flags & DPMGR_ABI_SKIPPABLE))
+		if (type > DPMGR_ABI_BAD && (flags & DPMGR_ABI_SKIPPABLE))
 			continue;
-		if (type > DPMGR_ABI_DRIVER_STATE || type != expected || flags)
+		if (type > DPMGR_ABI_BAD || type != expected || flags)
 			return "a section is unknown, missing or out of order";
 		expected++;
 
 		if (!take_section(state, type, contents, section_len))
 			return "a section does not hold whole entries";
 	}
-	/* It ends as version 1.0, 1.1 or 1.2 does. */
+	/* It ends as version 1.0, 1.1, 1.2 or 1.3 does. */
 	if (expected != DPMGR_ABI_RUNS + 1 && expected != DPMGR_ABI_PAGES + 1 &&
-	    expected != DPMGR_ABI_DRIVER_STATE + 1)
+	    expected != DPMGR_ABI_DRIVER_STATE + 1 && expected != DPMGR_ABI_BAD + 1)
 		return "a section is missing";
 	return NULL;
 }
@@ -444,6 +472,8 @@ int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,
 		*why = check_runs(state, page_size);
 	if (!*why)
 		*why = check_pages(state);
+	if (!*why)
+		*why = check_bad(state);
 	if (!*why)
 		*why = check_devices(state);
 	if (!*why)

@@ -47,6 +47,8 @@ void dpmgr_state_end(struct dpmgr_state_writer *writer);
  * @platform: or NULL if the payload is older than that
  * @driver_state: of all clients
  * @driver_state_len: bytes
+ * @bad: ascending; of a payload that has any
+ * @nr_bad: entries
  */
 struct dpmgr_state {
 	const char *strings;
@@ -64,6 +66,8 @@ struct dpmgr_state {
 	const struct dpmgr_abi_platform *platform;
 	const u8 *driver_state;
 	u64 driver_state_len;
+	const struct dpmgr_abi_bad *bad;
+	u64 nr_bad;
 };
 
 int dpmgr_state_decode(const void *payload, size_t len, u32 page_size,

@@ -48,6 +48,13 @@
  *                         padded with zeroes to 8 bytes
  * ======================  ====================================================
  *
+ * Version 1.3 adds, after these, where there is anything to say in it:
+ *
+ * ======================  ====================================================
+ * DPMGR_ABI_BAD           struct dpmgr_abi_bad, ascending addresses, in the
+ *                         ranges, and in runs or not
+ * ======================  ====================================================
+ *
  * A slot is committed by the store of its @commit word, after everything else
  * in it. A committed generation's number, 1 to 2^32 - 2, is never used again, unless the
  * region is formatted anew. The generation to restore is the committed one with the
@@ -69,7 +76,7 @@
  */
 
 #define DPMGR_ABI_MAJOR			1
-#define DPMGR_ABI_MINOR			2
+#define DPMGR_ABI_MINOR			3
 
 #define DPMGR_ABI_REGION_MAGIC		"dma_pool_mgr\0st\n"
 #define DPMGR_ABI_SLOT_MAGIC		"dpmgrslt"
@@ -183,6 +190,7 @@ enum dpmgr_abi_section_type {
 	DPMGR_ABI_DEVICES = 6,
 	DPMGR_ABI_PLATFORM = 7,
 	DPMGR_ABI_DRIVER_STATE = 8,
+	DPMGR_ABI_BAD = 9,
 };
 
 /* A reader that doesn't know the section may pass over it. */
@@ -301,6 +309,21 @@ static_assert(sizeof(struct dpmgr_abi_pages) == 24);
 #define DPMGR_ABI_MUST_CLOSE		1
 /* Could not be closed: never to be handed out. */
 #define DPMGR_ABI_QUARANTINED		2
+
+/**
+ * struct dpmgr_abi_bad - pages that hold a memory error
+ * @base_pfn: first page
+ * @nr_pages: how many
+ *
+ * They are neither touched nor handed out, but for those in a run, which its client gets
+ * back with the others.
+ */
+struct dpmgr_abi_bad {
+	__le64 base_pfn;
+	__le64 nr_pages;
+};
+
+static_assert(sizeof(struct dpmgr_abi_bad) == 16);
 
 /**
  * struct dpmgr_abi_device - whose device a client's is, and what its driver left

@@ -36,6 +36,7 @@ static const char *check_spans(const struct dpmgr_state *state, struct span payl
 		{ (const u8 *)state->platform,
 		  state->platform ? sizeof(*state->platform) : 0 },
 		{ state->driver_state, state->driver_state_len },
+		{ (const u8 *)state->bad, state->nr_bad * sizeof(*state->bad) },
 	};
 	unsigned int nr = 0, i;
 	const char *what = NULL;
@@ -54,7 +55,7 @@ static const char *check_spans(const struct dpmgr_state *state, struct span payl
 		what = what ?: WHEN(spans[i].start + spans[i].len > payload.start + payload.len);
 		what = what ?: WHEN(i && !in_order(spans[i - 1], spans[i]));
 	}
-	what = what ?: WHEN(nr != 4 && nr != 5 && nr != 8);
+	what = what ?: WHEN(nr != 4 && nr != 5 && nr != 8 && nr != 9);
 	return what;
 }
 
@@ -259,6 +260,24 @@ static const char *check_devices(const struct dpmgr_state *state)
 	return what;
 }
 
+static const char *check_bad(const struct dpmgr_state *state)
+{
+	u64 i, j;
+	const char *what = NULL;
+
+	what = what ?: WHEN(state->bad && !state->devices);
+	for (i = 0; i < state->nr_bad; i++) {
+		const struct dpmgr_abi_bad *bad = &state->bad[i];
+
+		what = what ?: WHEN(!is_run_of_pages(bad->base_pfn, bad->nr_pages));
+		what = what ?: WHEN(!range_of(state, bad->base_pfn, bad->nr_pages));
+		for (j = 0; j < i; j++)
+			what = what ?: WHEN(state->bad[j].base_pfn + state->bad[j].nr_pages >
+				bad->base_pfn);
+	}
+	return what;
+}
+
 const char *state_violation(const struct dpmgr_state *state, const void *payload,
 			    size_t len, u32 page_size)
 {
@@ -266,7 +285,7 @@ const char *state_violation(const struct dpmgr_state *state, const void *payload
 
 	return what ?: check_ranges(state, page_size) ?: check_clients(state) ?:
 	       check_runs(state, page_size) ?: check_pages(state) ?:
-	       check_devices(state);
+	       check_devices(state) ?: check_bad(state);
 }
 
 static bool same(const void *a, u64 nr_a, const void *b, u64 nr_b, size_t size)
@@ -288,7 +307,8 @@ bool state_same(const struct dpmgr_state *a, const struct dpmgr_state *b)
 	       same(a->platform, !!a->platform, b->platform, !!b->platform,
 		    sizeof(*a->platform)) &&
 	       same(a->driver_state, a->driver_state_len,
-		    b->driver_state, b->driver_state_len, 1);
+		    b->driver_state, b->driver_state_len, 1) &&
+	       same(a->bad, a->nr_bad, b->bad, b->nr_bad, sizeof(*a->bad));
 }
 
 static u32 crc(const void *bytes, size_t len)

@@ -543,7 +543,7 @@ TEST(a_section_of_a_later_version_is_passed_over_if_it_may_be)
 	struct dpmgr_state state;
 	size_t len = make_payload(2);
 
-	later = section_of(add_section(&len, DPMGR_ABI_DRIVER_STATE + 1, "news", 4));
+	later = section_of(add_section(&len, DPMGR_ABI_BAD + 1, "news", 4));
 	CHECK(decode_exact(len) == -EBADMSG);
 	later->flags = DPMGR_ABI_SKIPPABLE;
 	CHECK(!decode_exact(len));
