@@ -157,6 +157,31 @@ const char *dpmgr_buf_tag(const struct dpmgr_buf *buf)
 EXPORT_SYMBOL_NS_GPL(dpmgr_buf_tag, DMA_POOL_MGR);
 
 /**
+ * dpmgr_buf_nr_bad_pages() - how many pages of a buffer hold a memory error
+ * @buf: the buffer
+ *
+ * Context: any.
+ * Return: pages; 0 for a stale handle.
+ */
+size_t dpmgr_buf_nr_bad_pages(const struct dpmgr_buf *buf)
+{
+	const struct dpmgr_pool *pool;
+	size_t nr = 0;
+	u32 i;
+
+	if (!is_live(buf))
+		return 0;
+	pool = buf->client->backing.pool;
+	if (pool && !dpmgr_pool_is_bad(pool, buf->base_pfn, buf->nr_pages))
+		return 0;
+	for (i = 0; i < buf->nr_pages; i++)
+		nr += pool ? dpmgr_pool_is_bad(pool, buf->base_pfn + i, 1) :
+			     dpmgr_locked_is_bad(buf->locked, i);
+	return nr;
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_buf_nr_bad_pages, DMA_POOL_MGR);
+
+/**
  * dpmgr_buf_is_contiguous() - whether a buffer's pages follow each other
  * @buf: the buffer
  *

@@ -72,13 +72,14 @@ struct dpmgr_buf *dpmgr_bounce_take(struct dpmgr_stream_home *home,
 	return buf;
 }
 
-/* Put a scrubbed bounce in stock if it belongs there. Context: holding @home's lock. */
+/* Put a scrubbed bounce in stock, if it belongs there. Context: holding @home's lock. */
 bool dpmgr_bounce_stock(struct dpmgr *mgr, struct dpmgr_stream_home *home,
 			struct dpmgr_buf *buf)
 {
 	lockdep_assert_held(&home->lock);
 	if (buf->nr_pages > DPMGR_BOUNCE_PAGES || !is_power_of_2(buf->nr_pages) ||
-	    home->nr_pages + buf->nr_pages > mgr->streams.max_pages)
+	    home->nr_pages + buf->nr_pages > mgr->streams.max_pages ||
+	    dpmgr_pool_is_bad(mgr->pools[DPMGR_SHARED], buf->base_pfn, buf->nr_pages))
 		return false;
 	hlist_add_head(&buf->node, &home->bounces[order_of(buf->nr_pages)]);
 	home->nr_pages += buf->nr_pages;
@@ -98,7 +99,7 @@ void dpmgr_bounce_clean(struct dpmgr *mgr, struct dpmgr_buf *buf)
 	unsigned int i;
 
 	for_each_set_bit(i, &pages, DPMGR_BOUNCE_PAGES)
-		clear_page(buf->vaddr + PFN_PHYS(i));
+		dpmgr_pool_clear(mgr->pools[DPMGR_SHARED], buf->base_pfn + i, 1);
 	this_cpu_add(mgr->streams.homes->scrubbed, PFN_PHYS(hweight32(buf->beside)));
 	buf->beside = 0;
 }
@@ -115,7 +116,10 @@ static void put_back(struct dpmgr *mgr, struct dpmgr_buf *buf)
 
 	if (buf->beside)
 		dpmgr_bounce_clean(mgr, buf);
-	if (!WARN_ON_ONCE(dpmgr_pages_put(&pool->pages, &run)))
+	/* What was used of it was not scrubbed, or not all. */
+	if (dpmgr_pool_is_bad(pool, run.base_pfn, run.nr_pages))
+		dpmgr_pool_clear(pool, run.base_pfn, run.nr_pages);
+	if (!WARN_ON_ONCE(dpmgr_pool_put_clean(pool, &run)))
 		dpmgr_handle_forget(mgr, buf, false);
 }
 

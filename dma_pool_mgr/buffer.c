@@ -216,7 +216,7 @@ static noinline struct dpmgr_buf *undo(struct dpmgr_buf *buf, int err)
 	};
 
 	if (client->backing.pool)
-		WARN_ON_ONCE(dpmgr_pages_put(&client->backing.pool->pages, &run));
+		WARN_ON_ONCE(dpmgr_pool_put_clean(client->backing.pool, &run));
 	else
 		dpmgr_locked_release(buf->locked);
 	dpmgr_handle_forget(client->mgr, buf, client->persistent);

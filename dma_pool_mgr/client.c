@@ -314,6 +314,7 @@ static struct dpmgr_client *enter(struct dpmgr *mgr, struct device *dev,
 	client->owner = params->owner;
 	client->freeze = params->freeze;
 	client->thaw = params->thaw;
+	client->bad_page = params->bad_page;
 	client->refused = false;
 	/* Whoever was here before: it is an earlier driver's. */
 	client->state_is_old = client->state;
@@ -461,6 +462,7 @@ static void leave(struct dpmgr_client *client)
 	client->owner = NULL;
 	client->freeze = NULL;
 	client->thaw = NULL;
+	client->bad_page = NULL;
 	if (mgr->phase == DPMGR_COMMITTED && client->persistent)
 		dpmgr_client_hold_module(client, false);
 	if (mgr->ended)

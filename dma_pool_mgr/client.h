@@ -146,9 +146,10 @@ struct dpmgr_tag {
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
  * @identity: of the device that it was last live with. @mgr's lock
- * @owner: of @freeze and @thaw
+ * @owner: of @freeze, @thaw and @bad_page
  * @freeze: as asked for
  * @thaw: as asked for
+ * @bad_page: as asked for
  * @holds_module: it holds the manager's module. @mgr's lock
  * @backing: where buffers come from
  * @node_id: preferred NUMA node
@@ -209,6 +210,7 @@ struct dpmgr_client {
 	struct module *owner;
 	int (*freeze)(struct dpmgr_client *client);
 	void (*thaw)(struct dpmgr_client *client);
+	void (*bad_page)(struct dpmgr_client *client, u64 pfn);
 	bool holds_module;
 	struct dpmgr_backing backing;
 	int node_id;

@@ -10,6 +10,7 @@
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/rbtree.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
@@ -122,6 +123,8 @@ struct dpmgr_streams {
  * @drain_lock: serialises taking them up
  * @drain_work: takes them up
  * @held: those taken up while their client is frozen. @drain_lock
+ * @bad_work: tells holders of bad pages
+ * @mce_notifier: hears of memory errors
  * @servicing_lock: serialises preserve, freeze, commit, unpreserve and finish;
  *	held over the drivers' callbacks
  * @phase: how far servicing has come. Written under @servicing_lock and @lock,
@@ -160,6 +163,9 @@ struct dpmgr {
 	struct mutex drain_lock;	/* see above */
 	struct work_struct drain_work;
 	struct llist_node *held;
+
+	struct work_struct bad_work;
+	struct notifier_block mce_notifier;
 
 	struct mutex servicing_lock;	/* see above */
 	enum dpmgr_phase phase;

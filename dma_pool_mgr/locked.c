@@ -5,7 +5,8 @@
  * They are ordinary unmovable pages that nobody else has, on the client's node if
  * it has any to spare: in one piece if the kernel has such a piece at hand, else
  * page by page, mapped to look like one. They come zeroed and are zeroed before
- * they go back.
+ * they go back, but for those that the kernel has marked for a memory error: it keeps
+ * these itself when they are given back.
  *
  * Locking: none; a buffer has one owner.
  */
@@ -158,7 +159,7 @@ void dpmgr_locked_free(struct dpmgr_locked *locked)
 	u32 i;
 
 	for (i = 0; i < locked->nr_pages; i++) {
-		if (locked->pages[i])
+		if (locked->pages[i] && !PageHWPoison(locked->pages[i]))
 			clear_page(page_address(locked->pages[i]));
 		if (i % RESCHED_PAGES == RESCHED_PAGES - 1)
 			cond_resched();
@@ -180,6 +181,12 @@ struct page *dpmgr_locked_keep(struct dpmgr_locked *locked, u32 i)
 
 	locked->pages[i] = NULL;
 	return page;
+}
+
+/* Does page @i hold a memory error? Context: any. */
+bool dpmgr_locked_is_bad(const struct dpmgr_locked *locked, u32 i)
+{
+	return PageHWPoison(locked->pages[i]);
 }
 
 /* The page frame number of page @i. Context: any. */

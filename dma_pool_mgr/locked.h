@@ -31,6 +31,7 @@ struct dpmgr_locked *dpmgr_locked_alloc(u32 nr_pages, int node, u64 end_pfn,
 void dpmgr_locked_free(struct dpmgr_locked *locked);
 void dpmgr_locked_release(struct dpmgr_locked *locked);
 struct page *dpmgr_locked_keep(struct dpmgr_locked *locked, u32 i);
+bool dpmgr_locked_is_bad(const struct dpmgr_locked *locked, u32 i);
 u64 dpmgr_locked_pfn(const struct dpmgr_locked *locked, u32 i);
 
 #endif /* DPMGR_LOCKED_H */

@@ -20,6 +20,7 @@
 #include <linux/string.h>
 #include <linux/syscore_ops.h>
 
+#include "bad.h"
 #include "debugfs.h"
 #include "guard.h"
 #include "manager.h"
@@ -422,6 +423,7 @@ static int __init load(void)
 	}
 	default_manager = mgr;
 	dpmgr_power_watch(power, mgr);
+	dpmgr_mce_watch(mgr);
 	dpmgr_debugfs_create(mgr, KBUILD_MODNAME);
 	/* What was restored is spent by now: no reason to give up. */
 	ret = dpmgr_sysfs_create(mgr, KBUILD_MODNAME);
@@ -481,6 +483,7 @@ static void __exit dpmgr_exit(void)
 	if (!default_manager)
 		return;
 	stop_watching();
+	dpmgr_mce_unwatch(default_manager);
 	dpmgr_power_destroy(power);
 	dpmgr_sysfs_remove(default_manager);
 	dpmgr_debugfs_remove(default_manager);

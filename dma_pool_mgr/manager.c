@@ -15,6 +15,7 @@
 #include <linux/printk.h>
 #include <linux/slab.h>
 
+#include "bad.h"
 #include "client.h"
 #include "core/export.h"
 #include "guard.h"
@@ -239,6 +240,7 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	init_llist_head(&mgr->draining);
 	mutex_init(&mgr->drain_lock);
 	INIT_WORK(&mgr->drain_work, dpmgr_drain_work);
+	INIT_WORK(&mgr->bad_work, dpmgr_bad_work);
 	dpmgr_guard_init(mgr, config->open_stock_pages);
 
 	mgr->map = dpmgr_map_create(config->module);
@@ -267,6 +269,7 @@ void dpmgr_destroy(struct dpmgr *mgr)
 {
 	unsigned int v;
 
+	cancel_work_sync(&mgr->bad_work);
 	cancel_work_sync(&mgr->drain_work);
 	dpmgr_streams_destroy(mgr);
 	dpmgr_clients_forget(mgr);

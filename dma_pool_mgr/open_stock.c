@@ -40,7 +40,7 @@ static struct list_head *list_of(struct dpmgr_vtl0 *vtl0, u32 nr_pages, u32 mask
  *	in which its client was seen not to be frozen
  *
  * Context: any but NMI.
- * Return: whether it was taken. The client may be gone then.
+ * Return: whether it was taken: not if a page of it is bad. The client may be gone then.
  */
 bool dpmgr_open_stock_put(struct dpmgr_buf *buf)
 {
@@ -48,6 +48,8 @@ bool dpmgr_open_stock_put(struct dpmgr_buf *buf)
 	struct dpmgr_vtl0 *vtl0 = &client->mgr->vtl0;
 	const u32 mask = client->vtl0_mask;
 
+	if (dpmgr_pool_is_bad(client->backing.pool, buf->base_pfn, buf->nr_pages))
+		return false;
 	/* Room first: once it has left its client, there is no way back. */
 	scoped_guard(raw_spinlock_irqsave, &vtl0->lock) {
 		if ((u64)vtl0->nr_open_pages + buf->nr_pages >

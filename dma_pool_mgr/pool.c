@@ -8,6 +8,11 @@
  * worker scrubs the others, and an allocation that finds no clean run and may
  * sleep does so itself.
  *
+ * A page that holds a memory error is never touched again: scrubbing passes over it,
+ * and who frees its run quarantines it. The look at the marks and the free that follows
+ * are one RCU read section, so that who marks a page and then waits for a grace period
+ * finds it free, or leaves it to who frees it.
+ *
  * A pool is mapped once, as a whole, so that no allocation ever maps anything.
  * Pool pages have no struct page that may be relied on.
  *
@@ -20,6 +25,7 @@
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/printk.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -50,8 +56,9 @@ void *dpmgr_pool_vaddr(const struct dpmgr_pool *pool, u64 pfn)
 	mapping = &pool->mappings[i];
 	return mapping->vaddr + (PFN_PHYS(pfn) - mapping->range.start);
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_pool_vaddr);
 
-/* Zero pages at a stretch. Context: any. */
+/* Zero pages at a stretch, but for bad ones. Context: any. */
 void dpmgr_pool_clear(const struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages)
 {
 	void *vaddr;
@@ -59,8 +66,9 @@ void dpmgr_pool_clear(const struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages)
 	if (pool->ops->keep_contents)
 		return;
 	vaddr = dpmgr_pool_vaddr(pool, base_pfn);
-	for (; nr_pages--; vaddr += PAGE_SIZE)
-		clear_page(vaddr);
+	for (; nr_pages--; vaddr += PAGE_SIZE, base_pfn++)
+		if (!dpmgr_pool_is_bad(pool, base_pfn, 1))
+			clear_page(vaddr);
 }
 
 static void scrub(const struct dpmgr_pool *pool,
@@ -101,6 +109,67 @@ static noinline int report_bad_put(struct dpmgr_pool *pool,
 	return -EINVAL;
 }
 
+/* Quarantine the bad pages of a clean run, and free the others. */
+static noinline int put_around_bad(struct dpmgr_pool *pool,
+				   const struct dpmgr_page_run *run)
+{
+	const u64 end = run->base_pfn + run->nr_pages;
+	struct dpmgr_page_run rest = *run, piece;
+	int ret = 0;
+	u64 pfn;
+
+	while (!ret && rest.nr_pages) {
+		pfn = dpmgr_pages_next_bad(&pool->pages, rest.base_pfn, end);
+		piece = rest;
+		piece.nr_pages = pfn - rest.base_pfn;
+		if (pfn < end) {
+			ret = dpmgr_pages_quarantine(&pool->pages, &rest, pfn, 1);
+			if (!ret)
+				pr_warn("page %#llx holds a memory error and was freed: quarantined\n",
+					PFN_PHYS(pfn));
+			pfn++;
+		}
+		rest.base_pfn = pfn;
+		rest.nr_pages = end - pfn;
+		if (!ret && piece.nr_pages)
+			ret = dpmgr_pages_put(&pool->pages, &piece);
+	}
+	return ret;
+}
+
+/**
+ * dpmgr_pool_put_clean() - make a run allocatable that is clean but for bad pages
+ * @pool: the pool
+ * @run: as it was allocated; the caller alone has it
+ *
+ * Bad pages are quarantined.
+ *
+ * Context: any but NMI.
+ * Return: 0, or -EINVAL if the run is not allocated like that.
+ */
+int dpmgr_pool_put_clean(struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
+{
+	guard(rcu)();
+	if (dpmgr_pool_is_bad(pool, run->base_pfn, run->nr_pages))
+		return put_around_bad(pool, run);
+	return dpmgr_pages_put(&pool->pages, run);
+}
+
+/**
+ * dpmgr_pool_retire() - quarantine a bad page that nobody has
+ * @pool: the pool
+ * @pfn: the page, marked before the last grace period
+ * @run: filled in with the run that holds it, or held it
+ *
+ * Context: may sleep.
+ * Return: as dpmgr_pages_retire().
+ */
+int dpmgr_pool_retire(struct dpmgr_pool *pool, u64 pfn, struct dpmgr_page_run *run)
+{
+	guard(mutex)(&pool->scrub_lock);
+	return dpmgr_pages_retire(&pool->pages, pfn, run);
+}
+
 /**
  * dpmgr_pool_put() - scrub a run and make it allocatable
  * @pool: the pool
@@ -113,8 +182,7 @@ static noinline int report_bad_put(struct dpmgr_pool *pool,
 int dpmgr_pool_put(struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
 {
 	scrub(pool, run);
-	return likely(!dpmgr_pages_put(&pool->pages, run)) ?
-		0 : report_bad_put(pool, run);
+	return likely(!dpmgr_pool_put_clean(pool, run)) ? 0 : report_bad_put(pool, run);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pool_put);
 
@@ -164,7 +232,7 @@ bool dpmgr_pool_scrub(struct dpmgr_pool *pool)
 	if (!dpmgr_pages_take_dirty(&pool->pages, SCRUB_PAGES, &run))
 		return false;
 	scrub(pool, &run);
-	WARN_ON_ONCE(dpmgr_pages_put(&pool->pages, &run));
+	WARN_ON_ONCE(dpmgr_pool_put_clean(pool, &run));
 	return true;
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pool_scrub);

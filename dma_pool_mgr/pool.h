@@ -49,6 +49,16 @@ int dpmgr_pool_put_pieces(struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages,
 			  void *owner);
 void dpmgr_pool_clear(const struct dpmgr_pool *pool, u64 base_pfn,
 		      u32 nr_pages);
+int dpmgr_pool_put_clean(struct dpmgr_pool *pool, const struct dpmgr_page_run *run);
+int dpmgr_pool_retire(struct dpmgr_pool *pool, u64 pfn, struct dpmgr_page_run *run);
+
+/* Does one of these pages hold a memory error? Context: any. */
+static inline bool dpmgr_pool_is_bad(const struct dpmgr_pool *pool, u64 base_pfn, u32 nr_pages)
+{
+	return unlikely(atomic64_read(&pool->pages.nr_bad)) &&
+	       dpmgr_pages_next_bad(&pool->pages, base_pfn, base_pfn + nr_pages) <
+	       base_pfn + nr_pages;
+}
 
 const char *dpmgr_visibility_name(enum dpmgr_visibility visibility);
 

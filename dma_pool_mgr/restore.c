@@ -27,6 +27,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "bad.h"
 #include "client.h"
 #include "core/write_back.h"
 #include "guard.h"
@@ -430,6 +431,19 @@ static int count_runs(struct dpmgr *mgr, const struct dpmgr_state *state,
 	return dpmgr_state_charge(mgr, nr * sizeof(struct dpmgr_abi_run));
 }
 
+/* Before any page is scrubbed: they are not to be touched. */
+static void restore_bad(struct dpmgr *mgr, const struct dpmgr_state *state)
+{
+	u64 i;
+
+	for (i = 0; i < state->nr_bad; i++)
+		dpmgr_bad_restore(mgr, le64_to_cpu(state->bad[i].base_pfn),
+				  le64_to_cpu(state->bad[i].nr_pages));
+	if (state->nr_bad)
+		pr_warn("%llu pages hold memory errors: quarantined, or in restored buffers\n",
+			dpmgr_bad_count(mgr));
+}
+
 static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 {
 	struct restored *clients;
@@ -458,6 +472,8 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 	for (i = 0; i < state->nr_clients; i++)
 		put_unused_handles(mgr, &clients[i]);
 	kvfree(clients);
+	if (!ret)
+		restore_bad(mgr, state);
 	/* Some may have freed their last buffer just before it was saved. */
 	if (!ret)
 		dpmgr_clients_prune(mgr);
@@ -493,6 +509,8 @@ static int give_up_saved(struct dpmgr *mgr, const struct dpmgr_state *state)
 		if (state->pages[i].state == DPMGR_ABI_MUST_CLOSE ||
 		    is_in_pool(mgr, &state->pages[i]))
 			ret = restore_pages(mgr, &state->pages[i]);
+	if (!ret)
+		restore_bad(mgr, state);
 	if (!ret)
 		pr_warn("restore=discard: generation %u is not restored: %llu buffers of %llu clients\n",
 			mgr->region->generation, state->nr_runs, state->nr_clients);

@@ -19,6 +19,7 @@
 #include <linux/printk.h>
 #include <linux/string.h>
 
+#include "bad.h"
 #include "client.h"
 #include "pool.h"
 #include "servicing.h"
@@ -225,6 +226,12 @@ static void save_runs(struct dpmgr *mgr, struct dpmgr_state_writer *writer,
 	dpmgr_state_end(writer);
 }
 
+static bool is_bad(const struct dpmgr_pool *pool, const struct dpmgr_page_run *run)
+{
+	return dpmgr_pages_next_bad(&pool->pages, run->base_pfn,
+				    run->base_pfn + run->nr_pages) == run->base_pfn;
+}
+
 static bool has_quarantined(struct dpmgr_pool *pool)
 {
 	struct dpmgr_page_counts counts;
@@ -260,6 +267,9 @@ static void save_pages(struct dpmgr *mgr, struct dpmgr_state_writer *writer,
 			.state = DPMGR_ABI_QUARANTINED,
 		};
 
+		/* Quarantined page by page: this one has a section of its own. */
+		if (is_bad(pool, &run))
+			continue;
 		if (room < sizeof(saved)) {
 			pr_warn_once("no room in the state region to name all pages that are open to VTL0\n");
 			break;
@@ -340,6 +350,56 @@ static void save_driver_state(struct dpmgr *mgr,
 	dpmgr_state_end(writer);
 }
 
+/* The next bad pages of a range that survives a kexec, or none at all. */
+static struct dpmgr_abi_bad next_bad(const struct dpmgr_pool *pool, u64 pfn, u64 end)
+{
+	u64 base_pfn = dpmgr_pages_next_bad(&pool->pages, pfn, end);
+
+	pfn = base_pfn;
+	while (pfn < end && dpmgr_pages_next_bad(&pool->pages, pfn, end) == pfn)
+		pfn++;
+	return (struct dpmgr_abi_bad){
+		.base_pfn = cpu_to_le64(base_pfn),
+		.nr_pages = cpu_to_le64(pfn - base_pfn),
+	};
+}
+
+/*
+ * Memory errors come when they come: no room was kept for them. Older kernels can't read
+ * the section, so that it is there only if there are any.
+ */
+static void save_bad(struct dpmgr *mgr, struct dpmgr_state_writer *writer, u64 room)
+{
+	struct dpmgr_page_range_info info;
+	const struct dpmgr_pool *pool;
+	u64 pfn = 0, end, nr = 0;
+
+	if (!dpmgr_bad_count(mgr))
+		return;
+	if (room < sizeof(struct dpmgr_abi_section)) {
+		pr_err("no room in the state region to name pages with memory errors: the next kernel will hand them out\n");
+		return;
+	}
+	room -= sizeof(struct dpmgr_abi_section);
+	dpmgr_state_begin(writer, DPMGR_ABI_BAD);
+	for (; (pool = dpmgr_next_range(mgr, pfn, &info)); pfn = end) {
+		struct dpmgr_abi_bad saved;
+
+		pfn = info.base_pfn;
+		end = pfn + info.nr_pages;
+		while ((saved = next_bad(pool, pfn, end)).nr_pages && room >= sizeof(saved)) {
+			room -= sizeof(saved);
+			dpmgr_state_append(writer, &saved, sizeof(saved));
+			pfn = le64_to_cpu(saved.base_pfn) + le64_to_cpu(saved.nr_pages);
+			nr += le64_to_cpu(saved.nr_pages);
+		}
+		if (saved.nr_pages)
+			pr_err("no room in the state region to name all pages with memory errors: the next kernel will hand them out\n");
+	}
+	dpmgr_state_end(writer);
+	pr_warn("%llu pages with memory errors are saved as such, also those in buffers\n", nr);
+}
+
 /* What save_pages() may use, next to all that was charged. */
 static u64 spare_room(const struct dpmgr *mgr)
 {
@@ -372,6 +432,7 @@ int dpmgr_save(struct dpmgr *mgr, void *to, size_t size, struct dpmgr_saved *sav
 	save_devices(mgr, &writer);
 	save_platform(mgr, &writer);
 	save_driver_state(mgr, &writer);
+	save_bad(mgr, &writer, writer.size - writer.len);
 	saved->len = writer.len;
 	return writer.overflow ? -ENOSPC : 0;
 }

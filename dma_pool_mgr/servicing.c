@@ -95,13 +95,15 @@ static int verify(const struct dpmgr_region *region, u32 generation, size_t len,
 	return *why ? -EIO : 0;
 }
 
-/* 0, or -EIO if the region is not as this kernel left it. */
+/* 0, or -EIO if the region is not as this kernel left it, or can't be written. */
 static int check_region(const struct dpmgr_region *region)
 {
 	const struct dpmgr_range *range = &region->mapping.range;
-	const char *why = dpmgr_region_changed(region->mapping.vaddr, range->size,
-					       region->generation);
+	const char *why = "a page of it holds a memory error";
 
+	if (!READ_ONCE(region->is_bad))
+		why = dpmgr_region_changed(region->mapping.vaddr, range->size,
+					   region->generation);
 	if (!why)
 		return 0;
 	pr_err("state=%.*s: the state region is not as this kernel left it: %s; its memory was taken away, and that of the pools perhaps, too: nothing is saved (%pe)\n",
@@ -377,6 +379,9 @@ static void poison(struct dpmgr_region *region)
 	const u64 size = region->mapping.range.size;
 	void *base = region->mapping.vaddr;
 
+	/* That was done when the kexec began. */
+	if (READ_ONCE(region->is_bad))
+		return;
 	/* Of a region without a header, the next load would believe that it is new. */
 	if (dpmgr_region_changed(base, size, region->generation))
 		dpmgr_region_format(base, size, region->generation);

@@ -24,6 +24,7 @@ struct dpmgr_page_range_info;
  * @next_slot: where the next generation goes: the older one
  * @ranges: of the pools, as the generation that was restored at load has them
  * @nr_ranges: entries; 0 if none was
+ * @is_bad: a page of it holds a memory error. Set once, in any context
  * @nr_clients: restored at load
  * @nr_runs: restored at load
  *
@@ -38,6 +39,7 @@ struct dpmgr_region {
 	unsigned int next_slot;
 	struct dpmgr_abi_range *ranges;
 	u64 nr_ranges;
+	bool is_bad;
 	u64 nr_clients;
 	u64 nr_runs;
 };

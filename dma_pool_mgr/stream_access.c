@@ -14,6 +14,7 @@
 #include <linux/string.h>
 
 #include "client.h"
+#include "pool.h"
 #include "stream.h"
 #include "stream_inline.h"
 
@@ -40,18 +41,21 @@ void dpmgr_stream_copy_bounce(const struct dpmgr_stream *stream, size_t offset,
  * dpmgr_stream_scrub_bounce() - leave nothing of a stream in its bounce
  * @stream: a stream that has one
  *
- * A long bounce is scrubbed when it is put back.
+ * A long bounce, and one with a bad page, is scrubbed when it is put back.
  *
  * Context: any but NMI.
  */
 void dpmgr_stream_scrub_bounce(const struct dpmgr_stream *stream)
 {
 	const struct dpmgr_stream_mapping *mapping = stream->mapping;
+	const struct dpmgr_buf *buf = stream->bounce_buf;
 	dma_addr_t dma_addr;
 	size_t offset, n;
 	void *vaddr;
 
-	if (stream->bounce_buf->nr_pages > DPMGR_BOUNCE_PAGES)
+	if (buf->nr_pages > DPMGR_BOUNCE_PAGES ||
+	    dpmgr_pool_is_bad(stream->client->mgr->pools[DPMGR_SHARED], buf->base_pfn,
+			      buf->nr_pages))
 		return;
 	if (likely(!mapping || !mapping->has_gaps))
 		memset(stream->bounce ?: stream->vaddr, 0, stream->size);

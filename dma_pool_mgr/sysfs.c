@@ -8,13 +8,18 @@
  * under the manager's lock, and that waits for its attributes' handlers: they take no
  * mutex.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/cleanup.h>
+#include <linux/err.h>
 #include <linux/kstrtox.h>
+#include <linux/pfn.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
+#include "bad.h"
 #include "client.h"
 #include "core/export.h"
 #include "servicing.h"
@@ -97,6 +102,27 @@ static ssize_t all_or_nothing_store(struct kobject *kobj,
 	return count;
 }
 
+/* Physical address of a page, or of any byte in it. */
+static ssize_t quarantine_store(struct kobject *kobj, struct kobj_attribute *attr,
+				const char *buf, size_t count)
+{
+	struct dpmgr *mgr = manager_of(kobj);
+	u64 addr;
+	int ret;
+
+	ret = kstrtou64(buf, 0, &addr) ?: dpmgr_bad_page(mgr, PHYS_PFN(addr));
+	if (ret == -ENOENT)
+		pr_err("quarantine %#llx refused: neither in a pool nor in the state region (%pe)\n",
+		       addr, ERR_PTR(ret));
+	return ret ?: count;
+}
+
+static ssize_t bad_pages_show(struct kobject *kobj, struct kobj_attribute *attr,
+			      char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", dpmgr_bad_count(manager_of(kobj)));
+}
+
 static ssize_t region_bytes_show(struct kobject *kobj,
 				 struct kobj_attribute *attr, char *buf)
 {
@@ -119,6 +145,8 @@ static struct kobj_attribute phase_attr = __ATTR_RO(phase);
 static struct kobj_attribute action_attr = __ATTR_WO(action);
 static struct kobj_attribute finish_attr = __ATTR_WO(finish);
 static struct kobj_attribute all_or_nothing_attr = __ATTR_RW(all_or_nothing);
+static struct kobj_attribute quarantine_attr = __ATTR_WO(quarantine);
+static struct kobj_attribute bad_pages_attr = __ATTR_RO(bad_pages);
 static struct kobj_attribute region_bytes_attr = __ATTR_RO(region_bytes);
 static struct kobj_attribute region_bytes_needed_attr =
 	__ATTR_RO(region_bytes_needed);
@@ -128,6 +156,8 @@ static struct attribute *manager_attrs[] = {
 	&action_attr.attr,
 	&finish_attr.attr,
 	&all_or_nothing_attr.attr,
+	&quarantine_attr.attr,
+	&bad_pages_attr.attr,
 	&region_bytes_attr.attr,
 	&region_bytes_needed_attr.attr,
 	NULL

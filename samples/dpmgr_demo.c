@@ -85,12 +85,22 @@ static int fill(struct demo_client *demo)
 	return 0;
 }
 
+/* A driver with hardware would free the buffer here, and take another. */
+static void bad_page(struct dpmgr_client *client, u64 pfn)
+{
+	dev_warn(dpmgr_client_dev(client), "pfn %#llx holds a memory error\n", pfn);
+}
+
 static int verify(const struct demo_client *demo, struct dpmgr_buf *buf)
 {
 	const u8 *bytes = dpmgr_buf_vaddr(buf);
 	const char *tag = dpmgr_buf_tag(buf);
 	size_t size = dpmgr_buf_size(buf), i;
 
+	if (dpmgr_buf_nr_bad_pages(buf)) {
+		report(demo, buf, "has memory errors");
+		return 0;
+	}
 	for (i = 0; i < size; i++) {
 		if (bytes[i] == pattern(tag, i))
 			continue;
@@ -135,6 +145,8 @@ static int start(struct platform_device *pdev, struct dpmgr *mgr,
 						     "dpmgr-demo-private",
 		.visibility = visibility,
 		.persistent = true,
+		.owner = THIS_MODULE,
+		.bad_page = bad_page,
 	};
 
 	demo->name = params.name;

@@ -167,6 +167,25 @@ enum dpmgr_lower_vtl {
  * is for loading a new version of this module without a new kernel.
  */
 
+/**
+ * DOC: memory errors
+ *
+ * A page of a pool that holds a memory error, or that the administrator names, is never
+ * handed out again. One that is in a buffer stays there until the buffer is freed: its
+ * contents are lost in part, and reading them with the CPU may kill the reader. The
+ * client's @bad_page is called, if there is one, to stop using it: free the buffer, and
+ * take another.
+ *
+ * @bad_page is called in process context by a worker, once for each page, holding the
+ * device's lock and a lock of the client's: what @freeze must not call, it must not either.
+ * The buffer may be freed meanwhile. It may not wait for who does any of these.
+ *
+ * A buffer that is kept over a kexec has its bad pages there, too. No driver is called
+ * then: dpmgr_buf_nr_bad_pages() tells of any buffer, a retrieved one among them. Pages of
+ * private clients that don't persist are the kernel's: it deals with errors there, and
+ * dpmgr_buf_nr_bad_pages() counts those that it has marked.
+ */
+
 /* What VTL0 may do with a page: HV_MAP_GPA_FLAGS of the TLFS. */
 #define DPMGR_VTL0_READ		0x1u
 #define DPMGR_VTL0_WRITE	0x2u
@@ -185,7 +204,7 @@ enum dpmgr_lower_vtl {
  * @node: preferred NUMA node of the buffers, or NUMA_NO_NODE
  * @quota: most pages that the client may hold, with those of pools that its streams
  *	have; or DPMGR_QUOTA_NONE; not 0
- * @owner: the module that @freeze and @thaw are in
+ * @owner: the module that @freeze, @thaw and @bad_page are in
  * @freeze: NULL, or called before this kernel is replaced, of a persistent client
  *	only: quiesce the device, and hand over what the next kernel's driver needs
  *	with dpmgr_client_set_state(). 0, or a negative errno if the device can't be
@@ -195,6 +214,8 @@ enum dpmgr_lower_vtl {
  *	reading and writing, or these and execution, DPMGR_VTL0_*; 0 for all other
  *	clients
  * @reserved32: must be zero
+ * @bad_page: NULL, or called when a page of a live pool buffer, by its frame number, was
+ *	found to hold a memory error; see "memory errors"
  * @reserved: must be zero
  *
  * Begin the initialiser with DPMGR_CLIENT_PARAMS_INIT, which fills in @size and
@@ -213,7 +234,8 @@ struct dpmgr_client_params {
 	void (*thaw)(struct dpmgr_client *client);
 	u32 vtl0_mask;
 	u32 reserved32;
-	u64 reserved[3];
+	void (*bad_page)(struct dpmgr_client *client, u64 pfn);
+	u64 reserved[2];
 };
 
 /**
@@ -289,6 +311,7 @@ dma_addr_t dpmgr_buf_page_dma_addr(const struct dpmgr_buf *buf, size_t i);
 u64 dpmgr_buf_pfn(const struct dpmgr_buf *buf, size_t i);
 const char *dpmgr_buf_tag(const struct dpmgr_buf *buf);
 bool dpmgr_buf_is_contiguous(const struct dpmgr_buf *buf);
+size_t dpmgr_buf_nr_bad_pages(const struct dpmgr_buf *buf);
 int dpmgr_buf_sg_table(const struct dpmgr_buf *buf, struct sg_table *table,
 		       size_t max_len, gfp_t gfp);
 int dpmgr_buf_mmap(struct dpmgr_buf *buf, struct vm_area_struct *vma);
