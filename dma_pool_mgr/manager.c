@@ -5,8 +5,8 @@
  * The order is what makes a load safe. Every range is checked before any is
  * claimed; the state region is read before the pools are, and the saved runs are
  * claimed in them before anything is written to either; ranges that belong to what is
- * saved elsewhere are refused; what was restored is spent after all that can fail;
- * only then is a page scrubbed or handed out.
+ * saved elsewhere are refused, and then those that don't answer as memory does; what was
+ * restored is spent after all that can fail; only then is a page scrubbed or handed out.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -23,6 +23,7 @@
 #include "map.h"
 #include "mark.h"
 #include "pool.h"
+#include "probe.h"
 #include "servicing.h"
 #include "stream.h"
 
@@ -194,7 +195,7 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
 	if (!ret && config->kernel_ends && config->kernel_ends())
 		ret = dpmgr_refuse_at_end();
 	/* From here on, something is written. */
-	return ret ?: dpmgr_marks_set(mgr);
+	return ret ?: dpmgr_probe(mgr) ?: dpmgr_marks_set(mgr);
 }
 
 /**

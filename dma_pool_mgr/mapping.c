@@ -18,6 +18,7 @@
  * mapping has it already.
  */
 #include <linux/array_size.h>
+#include <linux/bits.h>
 #include <linux/cc_platform.h>
 #include <linux/err.h>
 #include <linux/io.h>
@@ -29,6 +30,7 @@
 #include <linux/version.h>
 /* Not for user-mode kernels. */
 #ifdef CONFIG_X86
+#include <asm/cacheflush.h>
 #include <asm/e820/api.h>
 #endif
 
@@ -180,6 +182,33 @@ static void *reserved_borrow(u64 start, u64 size)
 	return map_pages(&mapping) ?: ERR_PTR(-ENOMEM);
 }
 
+/* From the caches to memory, so that a read must fetch it there. */
+static void flush(void *vaddr)
+{
+#ifdef CONFIG_X86
+	clflush_cache_range(vaddr, DPMGR_PROBE_SIZE);
+#endif
+}
+
+static bool reserved_answers(void *vaddr)
+{
+	u64 *a = vaddr, *b = vaddr + DPMGR_PROBE_SIZE / 2;
+	const u64 old_a = READ_ONCE(*a), old_b = READ_ONCE(*b);
+	/* Two values, neither of them there: a bus may repeat what went over it last. */
+	const u64 new_a = ~old_a;
+	const u64 new_b = ~old_b == new_a ? old_b ^ GENMASK_ULL(31, 0) : ~old_b;
+	bool answers;
+
+	WRITE_ONCE(*a, new_a);
+	WRITE_ONCE(*b, new_b);
+	flush(vaddr);
+	answers = READ_ONCE(*a) == new_a && READ_ONCE(*b) == new_b;
+	WRITE_ONCE(*a, old_a);
+	WRITE_ONCE(*b, old_b);
+	flush(vaddr);
+	return answers;
+}
+
 const struct dpmgr_mapping_ops dpmgr_mapping_reserved = {
 	.last_addr = reserved_last_addr,
 	.map = reserved_map,
@@ -188,4 +217,5 @@ const struct dpmgr_mapping_ops dpmgr_mapping_reserved = {
 	.look_from = reserved_look_from,
 	.borrow = reserved_borrow,
 	.give_back = memunmap,
+	.answers = reserved_answers,
 };

@@ -16,6 +16,9 @@
 #define __PHYSICAL_MASK		U64_MAX
 #endif
 
+/* Two cache lines. */
+#define DPMGR_PROBE_SIZE	128
+
 struct resource;
 
 /**
@@ -42,13 +45,16 @@ struct dpmgr_mapping {
  * @map: claim @mapping's range and map it; 0, or an errno with the broken rule
  * @unmap: undo @map
  * @node: NUMA node of an address, or NUMA_NO_NODE
+ * @answers: whether what is written to the DPMGR_PROBE_SIZE bytes at @vaddr, a
+ *	multiple of that, comes back from memory; they are then as they were. NULL
+ *	where that is known
  * @look_from: where memory begins that @mapping's range may be only the end of: it is
  *	reserved, and may be looked at
  * @borrow: map reserved memory that may be another's, as private memory and without a
  *	claim; NULL if it isn't reserved, ERR_PTR(-ENOMEM)
  * @give_back: undo @borrow
  *
- * The last three are NULL where another load never finds the ranges: they have no marks.
+ * These three are NULL where another load never finds the ranges: they have no marks.
  * @keep_contents: for benchmarks only: pages are never zeroed
  *
  * All functions may sleep.
@@ -58,6 +64,7 @@ struct dpmgr_mapping_ops {
 	int (*map)(struct dpmgr_mapping *mapping, const char **rule);
 	void (*unmap)(struct dpmgr_mapping *mapping);
 	int (*node)(u64 start);
+	bool (*answers)(void *vaddr);
 	u64 (*look_from)(const struct dpmgr_mapping *mapping);
 	void *(*borrow)(u64 start, u64 size);
 	void (*give_back)(void *vaddr);

@@ -324,6 +324,20 @@ const char *dpmgr_region_changed(const void *region, size_t size, u32 generation
 	return NULL;
 }
 
+/**
+ * dpmgr_region_claimed_end() - where the generation to restore ends
+ * @info: what dpmgr_region_inspect() found
+ *
+ * Return: the offset after its payload; 0 if there is none.
+ */
+u64 dpmgr_region_claimed_end(const struct dpmgr_region_info *info)
+{
+	if (info->status != DPMGR_REGION_GOOD)
+		return 0;
+	return DPMGR_ABI_HEADER_SIZE + info->slot * info->slot_size +
+	       sizeof(struct dpmgr_abi_slot) + info->payload_len;
+}
+
 /* Can a region of @size go on as it was written, without being formatted? */
 bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size)
 {

@@ -18,6 +18,9 @@
  *	slot 0                      at 4096, slot_size bytes
  *	slot 1                      at 4096 + slot_size, slot_size bytes
  *
+ * Nothing reads the header's padding. A load writes to its last 128 bytes, to see that
+ * memory answers, and puts back what was there.
+ *
  * A slot is a struct dpmgr_abi_slot and then @payload_len bytes of sections,
  * each a struct dpmgr_abi_section and its contents, padded to 8 bytes. The
  * sections of version 1.0, each present once and in this order:

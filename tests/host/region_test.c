@@ -108,12 +108,17 @@ TEST(a_region_that_grew_is_read_as_it_was_written)
 	/* The same bytes at the start of more memory. */
 	dpmgr_region_inspect(region, REGION_SIZE + 2 * PAGE, PAGE, &info);
 	CHECK(info.status == DPMGR_REGION_GOOD && info.generation == 2);
+	CHECK(dpmgr_region_claimed_end(&info) ==
+	      PAGE + (REGION_SIZE - PAGE) / 2 + sizeof(struct dpmgr_abi_slot) +
+	      info.payload_len);
 	CHECK(!dpmgr_region_read(region, PAGE, &info, copy));
 	CHECK(!dpmgr_region_fits(&info, REGION_SIZE + 2 * PAGE));
 	CHECK(dpmgr_region_fits(&info, REGION_SIZE));
 	dpmgr_region_format(region, REGION_SIZE, 2);
 	CHECK(inspect(region).status == DPMGR_REGION_SPENT);
 	CHECK(inspect(region).generation == 2);
+	info = inspect(region);
+	CHECK(!dpmgr_region_claimed_end(&info));
 }
 
 TEST(a_committed_slot_without_a_payload_is_damage)
