@@ -36,7 +36,7 @@
 
 static char *shared;
 module_param(shared, charp, 0444);
-MODULE_PARM_DESC(shared, "Ranges of the shared pool (host-visible): SIZE@START[,SIZE@START...], decimal or 0x hex with K, M, G, T, P or E, in memory reserved by firmware or memmap=SIZE$START; or name:NAME of a reserve_mem= reservation, for buffers that don't persist");
+MODULE_PARM_DESC(shared, "Ranges of the shared pool (host-visible): SIZE@START[,SIZE@START...], decimal or 0x hex with K, M, G, T, P or E, in RAM that memmap=SIZE$START reserved; firmware:SIZE@START, in memory that firmware set aside for this; or name:NAME of a reserve_mem= reservation, for buffers that don't persist");
 
 static char *private;
 module_param(private, charp, 0444);
@@ -44,7 +44,7 @@ MODULE_PARM_DESC(private, "Ranges of the private pool, as for shared=");
 
 static char *state;
 module_param(state, charp, 0444);
-MODULE_PARM_DESC(state, "The state region, one SIZE@START: where persistent clients' state outlives a kexec; or none");
+MODULE_PARM_DESC(state, "The state region, one SIZE@START, as for shared=: where persistent clients' state outlives a kexec; or none");
 
 static char *isolation = "auto";
 module_param(isolation, charp, 0444);

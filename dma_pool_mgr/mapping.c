@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ranges of memory that firmware or the kernel's command line reserved.
+ * Ranges of memory that the kernel's command line reserved, or firmware for us.
  *
  * A range is taken only if the resource tree says that it is reserved memory,
  * which System RAM, an unassigned PCI window and a device's BAR are not; and it
- * is then claimed, so that no two drivers use it. Memory of a reserve_mem=
- * reservation is System RAM that its owner already keeps out of the page
- * allocator: it can't be claimed, and doesn't survive a kexec.
+ * is then claimed, so that no two drivers use it.
+ *
+ * Reserved is not free. What the command line took out of RAM is RAM in the map
+ * that firmware handed over, and is ours; memmap=SIZE$START where firmware has no
+ * RAM makes no memory. What firmware itself reserved holds its tables, code and
+ * registers: it is ours only by the administrator's word. The map tells after a
+ * kexec, too: both of kexec's loaders hand on firmware's, without what the command
+ * line did to it.
+ *
+ * Memory of a reserve_mem= reservation is System RAM that its owner already keeps
+ * out of the page allocator: it can't be claimed, and doesn't survive a kexec.
  *
  * In a memory-encrypted guest memremap() maps reserved memory decrypted, which
  * is right for what the host shares and wrong for everything else. Not run on
@@ -17,17 +25,21 @@
  * taken it out of its physical mask, it stands for "decrypted", and a decrypted
  * mapping has it already.
  */
+#include <linux/align.h>
 #include <linux/array_size.h>
 #include <linux/bits.h>
 #include <linux/cc_platform.h>
+#include <linux/efi.h>
 #include <linux/err.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/numa.h>
+#include <linux/platform_device.h>
+#include <linux/pstore_ram.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
-#include <linux/version.h>
 /* Not for user-mode kernels. */
 #ifdef CONFIG_X86
 #include <asm/cacheflush.h>
@@ -54,14 +66,98 @@ static bool is_wholly_reserved(u64 start, u64 size)
 	       is_reserved(start + size - PAGE_SIZE, PAGE_SIZE);
 }
 
+/*
+ * Is all of @range RAM in the map that firmware handed over, or reserved if it is to be
+ * firmware's? The map only tells whether any byte has a type, and holes have none: so
+ * ask for both ends of each page.
+ */
+static bool fits_firmwares_map(const struct dpmgr_range *range)
+{
+#if defined(CONFIG_X86) && defined(DPMGR_HAS_RAW_MAP)
+	enum e820_type type = range->is_firmware ? E820_TYPE_RESERVED : E820_TYPE_RAM;
+	u64 at = range->start, last = dpmgr_range_last(range);
+
+	for (; at < last; at += PAGE_SIZE) {
+		if (!e820__mapped_raw_any(at, at + 1, type) ||
+		    !e820__mapped_raw_any(at + PAGE_SIZE - 1, at + PAGE_SIZE, type))
+			return false;
+		if (IS_ALIGNED(at, SZ_16M))
+			cond_resched();
+	}
+#endif
+	return true;
+}
+
+/* Does firmware still run, or keep data for that, in @range? */
+static bool is_efi_runtime(const struct dpmgr_range *range)
+{
+	efi_memory_desc_t *md;
+
+	if (!efi_enabled(EFI_MEMMAP))
+		return false;
+	for_each_efi_memory_desc(md) {
+		u64 end = md->phys_addr + (md->num_pages << EFI_PAGE_SHIFT);
+
+		if (md->attribute & EFI_MEMORY_RUNTIME &&
+		    md->phys_addr <= dpmgr_range_last(range) && range->start < end)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where its memory has struct pages, ramoops maps it without a claim. A ramoops that
+ * comes later doesn't look for ours.
+ */
+static bool is_ramoops(const struct dpmgr_range *range)
+{
+	const struct ramoops_platform_data *data;
+	struct dpmgr_range used = {};
+	struct device *dev;
+
+	dev = bus_find_device_by_name(&platform_bus_type, NULL, "ramoops");
+	if (!dev)
+		return false;
+	data = dev_get_platdata(dev);
+	if (data) {
+		used.start = data->mem_address;
+		used.size = data->mem_size;
+	}
+	put_device(dev);
+	return used.size && dpmgr_range_overlaps(&used, range);
+}
+
+static int check_reserved(const struct dpmgr_range *range, const char **rule)
+{
+	if (!is_wholly_reserved(range->start, range->size)) {
+		*rule = "not wholly in reserved memory; memmap=SIZE$START reserves RAM";
+		return -EINVAL;
+	}
+	if (is_efi_runtime(range)) {
+		*rule = "EFI's runtime services are in it";
+		return -EINVAL;
+	}
+	if (is_ramoops(range)) {
+		*rule = "ramoops uses it; see /sys/module/ramoops/parameters";
+		return -EBUSY;
+	}
+	if (!fits_firmwares_map(range)) {
+		*rule = range->is_firmware ?
+			"not wholly reserved in firmware's map, /sys/firmware/memmap; what memmap=SIZE$START reserved is given without firmware:" :
+			"not wholly RAM in firmware's map, /sys/firmware/memmap; only what firmware set aside for this is given, as firmware:SIZE@START";
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int claim_reserved(struct dpmgr_mapping *mapping, const char **rule)
 {
 	const struct dpmgr_range *range = &mapping->range;
+	int ret;
 
-	if (!is_wholly_reserved(range->start, range->size)) {
-		*rule = "not wholly in memory that firmware or memmap=SIZE$START reserved";
-		return -EINVAL;
-	}
+	ret = check_reserved(range, rule);
+	if (ret)
+		return ret;
 	mapping->claim = request_mem_region(range->start, range->size,
 					    mapping->label);
 	/* A claim goes as deep as it can, and takes over what it found there. */
@@ -127,7 +223,7 @@ static void reserved_unmap(struct dpmgr_mapping *mapping)
  * What else firmware reserved may be registers, and even a look at them can do harm. Its
  * map tells; where modules can't ask for that, nothing is looked at but what was given.
  */
-#if defined(CONFIG_X86) && LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#if defined(CONFIG_X86) && defined(DPMGR_HAS_RAW_MAP)
 static bool is_firmwares_ram(u64 start, u64 end)
 {
 	static const enum e820_type others[] = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * "64M@1G,64M@0x90000000,name:scratch" to checked ranges.
+ * "64M@1G,firmware:64M@0x90000000,name:scratch" to checked ranges.
  *
  * memparse() is not used: it wraps silently, accepts "64MB" as 64M followed by
  * junk, and reads an empty number as 0. Here each of those is an error that
@@ -97,10 +97,20 @@ static int parse_name(const char *text, const char *end,
 	return 0;
 }
 
+/* Step over @prefix if @text begins with it. */
+static bool skip_prefix(const char **text, const char *end, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	if (end - *text < len || memcmp(*text, prefix, len))
+		return false;
+	*text += len;
+	return true;
+}
+
 static int parse_item(const char *text, const char *end,
 		      struct dpmgr_range *range, const char **rule)
 {
-	static const char prefix[] = "name:";
 	const char *at;
 	int ret;
 
@@ -109,10 +119,10 @@ static int parse_item(const char *text, const char *end,
 		*rule = "an item is empty; the form is SIZE@START[,SIZE@START...]";
 		return -EINVAL;
 	}
-	if (end - text >= sizeof(prefix) - 1 &&
-	    !memcmp(text, prefix, sizeof(prefix) - 1))
-		return parse_name(text + sizeof(prefix) - 1, end, range, rule);
+	if (skip_prefix(&text, end, "name:"))
+		return parse_name(text, end, range, rule);
 
+	range->is_firmware = skip_prefix(&text, end, "firmware:");
 	at = memchr(text, '@', end - text);
 	if (!at) {
 		*rule = "the start is missing; the form is SIZE@START";
@@ -129,7 +139,7 @@ static int parse_item(const char *text, const char *end,
 }
 
 /**
- * dpmgr_range_parse() - parse a list of SIZE@START and name:NAME items
+ * dpmgr_range_parse() - parse SIZE@START, firmware:SIZE@START and name:NAME items
  * @list: the text; the ranges point into it
  * @ranges: filled in, in the list's order
  * @max: room in @ranges, entries, at least 1

@@ -16,6 +16,7 @@
  * @size: bytes
  * @name: name of the reserve_mem= reservation to look up, or "" if @start and
  *	@size were given
+ * @is_firmware: the item says that firmware set this memory aside for us
  * @text: the item as it was written, inside the list, for messages
  * @text_len: bytes of @text
  */
@@ -23,6 +24,7 @@ struct dpmgr_range {
 	u64 start;
 	u64 size;
 	char name[DPMGR_RANGE_NAME_MAX + 1];
+	bool is_firmware;
 	const char *text;
 	int text_len;
 };

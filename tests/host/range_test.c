@@ -46,6 +46,17 @@ TEST(a_name_is_taken_instead_of_a_range)
 	CHECK(parse("name:fifteen_bytes__", r) == 1);
 }
 
+TEST(a_prefix_says_that_firmware_set_a_range_aside)
+{
+	struct dpmgr_range r[4];
+
+	CHECK(parse("firmware:64M@1G,64M@2G,name:firmware:", r) == 3);
+	CHECK(r[0].is_firmware && r[0].size == 64ULL << 20 && r[0].start == 1ULL << 30);
+	CHECK(r[0].text_len == 15 && !memcmp(r[0].text, "firmware:64M@1G", 15));
+	CHECK(!r[1].is_firmware && r[1].start == 2ULL << 30);
+	CHECK(!r[2].is_firmware && !strcmp(r[2].name, "firmware:"));
+}
+
 TEST(each_malformed_item_is_refused_and_pointed_at)
 {
 	static const struct {
@@ -72,6 +83,12 @@ TEST(each_malformed_item_is_refused_and_pointed_at)
 		{ "4K@0x10000000000000000", "4K@0x10000000000000000", -ERANGE },
 		{ "16E@0", "16E@0", -ERANGE },
 		{ "name:", "name:", -EINVAL },
+		{ "firmware:", "firmware:", -EINVAL },
+		{ "firmware", "firmware", -EINVAL },
+		{ "firmware:name:x", "firmware:name:x", -EINVAL },
+		{ "firmware:firmware:4K@4K", "firmware:firmware:4K@4K", -EINVAL },
+		{ "Firmware:4K@4K", "Firmware:4K@4K", -EINVAL },
+		{ "4K@4K,firmware:4K@", "firmware:4K@", -EINVAL },
 		{ "name:sixteen_bytes___", "name:sixteen_bytes___", -EINVAL },
 		{ "4K@4K,4K@8K,4K@12K,4K@16K,4K@20K", "4K@16K", -EINVAL },
 	};

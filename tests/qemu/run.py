@@ -22,6 +22,7 @@ import scenarios_nvme_cpus  # noqa: F401
 import scenarios_nvme_failed  # noqa: F401
 import scenarios_parameters  # noqa: F401
 import scenarios_power  # noqa: F401
+import scenarios_ranges  # noqa: F401
 import scenarios_servicing  # noqa: F401
 import scenarios_soak  # noqa: F401
 import scenarios_vtl  # noqa: F401
