@@ -305,6 +305,7 @@ static struct dpmgr_client *enter(struct dpmgr *mgr, struct device *dev,
 	if (IS_ERR(client))
 		return client;
 	client->dev = get_device(dev);
+	client->stop = NULL;
 	client->hides_memory = mgr->streams.hides_memory || reach.in_target ||
 			       params->lower_vtl == DPMGR_LOWER_VTL_VTL0;
 	client->in_target = reach.in_target;

@@ -22,6 +22,7 @@
 
 struct dpmgr_locked;
 struct dpmgr_page_run;
+struct dpmgr_stop;
 
 /**
  * enum dpmgr_buf_state - what a buffer is, and who may change that
@@ -146,6 +147,8 @@ struct dpmgr_tag {
  * @persistent: as asked for
  * @dev: the device, while live; NULL while absent. @mgr's lock
  * @identity: of the device that it was last live with. @mgr's lock
+ * @stop: while it is absent and reclaim stops its device: what comes of that. A claim
+ *	makes it NULL. @mgr's lock
  * @owner: of @freeze, @thaw and @bad_page
  * @freeze: as asked for
  * @thaw: as asked for
@@ -207,6 +210,7 @@ struct dpmgr_client {
 	bool persistent;
 	struct device *dev;
 	struct dpmgr_identity identity;
+	struct dpmgr_stop *stop;
 	struct module *owner;
 	int (*freeze)(struct dpmgr_client *client);
 	void (*thaw)(struct dpmgr_client *client);

@@ -25,6 +25,5 @@ struct dpmgr_identity {
 void dpmgr_identity_of(const struct device *dev, struct dpmgr_identity *identity);
 bool dpmgr_identity_differs(const struct dpmgr_identity *identity,
 			    const struct dpmgr_identity *other);
-const char *dpmgr_identity_may_write(const struct dpmgr_identity *identity);
 
 #endif /* DPMGR_IDENTITY_H */

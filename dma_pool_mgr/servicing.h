@@ -11,6 +11,7 @@
 #include "dpmgr.h"
 #include "manager.h"
 #include "mapping.h"
+#include "stop.h"
 
 struct dpmgr_page_range_info;
 
@@ -77,6 +78,10 @@ bool dpmgr_freeze_all(struct dpmgr *mgr);
 void dpmgr_freeze_rest(struct dpmgr *mgr, bool nobody_is_kept);
 void dpmgr_freeze_settle(struct dpmgr *mgr);
 void dpmgr_thaw_all(struct dpmgr *mgr);
+
+/* finish.c */
+int dpmgr_finish_by(struct dpmgr *mgr, enum dpmgr_finish_policy policy,
+		    dpmgr_stop_fn stop_one);
 
 /* servicing.c */
 int dpmgr_servicing_save(struct dpmgr *mgr);

@@ -241,8 +241,8 @@ struct dpmgr_client_params {
 /**
  * enum dpmgr_finish_policy - what to do with what was left and nobody has claimed
  * @DPMGR_FINISH_LEAK: keep them out of use, now and in the next kernels
- * @DPMGR_FINISH_RECLAIM: free them, unless their device may still write to them, or
- *	that can't be told
+ * @DPMGR_FINISH_RECLAIM: reset their devices and free them; not if a device can't be
+ *	reset, and may still write to them
  * @DPMGR_FINISH_RECLAIM_FORCED: free them; the caller knows that it doesn't
  * @DPMGR_FINISH_FAIL: only say whether there are any
  */
