@@ -15,7 +15,8 @@ import stat
 import subprocess
 
 # What no dependency of ours names: scenarios use them.
-MORE_MODULES = ["ramoops", "i6300esb", "virtio_pci", "virtio_blk", "ext4", "nvme"]
+MORE_MODULES = ["ramoops", "i6300esb", "virtio_pci", "virtio_blk", "ext4", "nvme",
+                "pci-stub"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))

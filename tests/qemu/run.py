@@ -23,6 +23,7 @@ import scenarios_nvme_failed  # noqa: F401
 import scenarios_parameters  # noqa: F401
 import scenarios_power  # noqa: F401
 import scenarios_ranges  # noqa: F401
+import scenarios_reclaim  # noqa: F401
 import scenarios_servicing  # noqa: F401
 import scenarios_soak  # noqa: F401
 import scenarios_vtl  # noqa: F401

@@ -10,7 +10,7 @@ import steps
 import vm
 from scenarios import (CLAIMED, ERRORS, INVALID, expect, expect_in, expect_nothing_claimed,
                        expect_refused, newest_slot, ours, scenario)
-from scenarios_dma import EDU, load_edu
+from scenarios_dma import load_edu
 from steps import DEBUGFS, PAGE, SMALL, SYSFS
 
 CANCELED = "Operation canceled"
@@ -155,6 +155,11 @@ GROWN = steps.Ranges("32M@0x20000000", "16M@0x22000000,16M@0x24000000", "1M@0x26
                      RESERVED)
 
 
+# A device that can be reset, with the bus that it is alone on.
+BEHIND_PORT = ["-device", "pcie-root-port,id=edu-port,chassis=1,slot=1",
+               "-device", "edu,dma_mask=0xffffffffffffffff,bus=edu-port"]
+
+
 def config_of_edu(guest):
     return guest.run("ls -d /sys/bus/pci/drivers/dpmgr_edu/0*/config").strip()
 
@@ -169,7 +174,7 @@ def set_bus_master(guest, config, master):
 @scenario
 def servicing(test):
     ram = test.ram()
-    with test.boot(steps.memmap(OLD), ram=ram, devices=EDU) as guest:
+    with test.boot(steps.memmap(OLD), ram=ram, devices=BEHIND_PORT) as guest:
         with test.case("restore=require refuses a region that holds nothing"):
             log = ours(expect_refused(guest, steps.load_command(OLD) + " restore=require",
                                       "No data available", ERRORS))
@@ -324,7 +329,7 @@ def finish_policies(test, guest, ram, before, edu_pfn, edu_config):
         expect("edu" in names(), f"clients are {names()}")
         expect(not soak.are_zero(ram, edu_page), "its page was scrubbed")
     with test.case("finish: reclaim takes it back when it doesn't, scrubbed, and leaves "
-                   "alone what it can't tell of"):
+                   "alone what belongs to devices that can't be reset"):
         set_bus_master(guest, edu_config, False)
         expect_write_refused(guest, f"{SYSFS}/finish", "reclaim", CLAIMED)
         expect("edu" not in names() and "soak-5" in names(), f"clients are {names()}")
