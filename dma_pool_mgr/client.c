@@ -386,8 +386,9 @@ dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 	ret = dpmgr_params_copy(&copy, params, &rule);
 	client = ret ? ERR_PTR(ret) : try_create(mgr, dev, &copy, &rule);
 	if (IS_ERR(client))
-		dev_err(dev, "dma_pool_mgr: client \"%.64s\" refused: %s (%pe)\n",
-			copy.name ?: "", rule, client);
+		dev_err(dev, "dma_pool_mgr: client \"%*pE\" refused: %s (%pe)\n",
+			copy.name ? (int)strnlen(copy.name, DPMGR_NAME_MAX + 1) : 0,
+			copy.name, rule, client);
 	return client;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_client_create, DMA_POOL_MGR);
