@@ -177,7 +177,7 @@ u64 dpmgr_region_size_needed(const struct dpmgr *mgr, u64 used)
 	used += SECTIONS_OVERHEAD;
 	for (; dpmgr_next_range(mgr, pfn, &info); pfn = info.base_pfn + info.nr_pages)
 		used += sizeof(struct dpmgr_abi_range);
-	return PAGE_ALIGN(dpmgr_region_size_for(used));
+	return max(PAGE_ALIGN(dpmgr_region_size_for(used)), DPMGR_REGION_MIN);
 }
 
 /**

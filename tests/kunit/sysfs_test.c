@@ -188,8 +188,8 @@ static void the_region_says_how_large_it_must_be(struct kunit *test)
 	struct dpmgr_client *client;
 
 	expect_shown(test, manager(f), "region_bytes", "65536\n");
-	/* One page, and a slot that is rounded up to pages with the other. */
-	expect_shown(test, manager(f), "region_bytes_needed", "8192\n");
+	/* One page and two slots, which have one each at least. */
+	expect_shown(test, manager(f), "region_bytes_needed", "12288\n");
 	client = fixture_client(test, f, "disk");
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_state(client, f, 4096));
 	expect_shown(test, manager(f), "region_bytes_needed", "16384\n");
