@@ -324,13 +324,25 @@ static struct dpmgr_buf *try_open_stock(struct dpmgr_client *client,
 	return ERR_PTR(ret);
 }
 
+/* Whatever the hypervisor refused, to the caller it is one condition. 0, -EIO, -ENOMEM. */
+static int open_to_vtl0(struct dpmgr_buf *buf, const struct alloc_args *args)
+{
+	const struct dpmgr_client *client = buf->client;
+	int ret = dpmgr_guard_open(buf);
+
+	if (ret && !(args->gfp & __GFP_NOWARN))
+		dev_warn_ratelimited(client->dev,
+				     "dma_pool_mgr: %s: %u pages could not be opened to VTL0 (%pe)\n",
+				     client->name, buf->nr_pages, ERR_PTR(ret));
+	return ret && ret != -ENOMEM ? -EIO : ret;
+}
+
 /* Open what has its pages, and make it a buffer. May not be called in atomic. */
 static struct dpmgr_buf *open_and_attach(struct dpmgr_buf *buf,
 					 const struct alloc_args *args)
 {
 	struct dpmgr_client *client = buf->client;
-	int ret = READ_ONCE(client->mgr->vtl0.ended) ? -EBUSY :
-						       dpmgr_guard_open(buf);
+	int ret = READ_ONCE(client->mgr->vtl0.ended) ? -EBUSY : open_to_vtl0(buf, args);
 
 	if (ret)
 		return undo_seen(buf, ret);
@@ -468,15 +480,34 @@ static struct dpmgr_buf *alloc_atomic(struct dpmgr_client *client,
 	return buf == ERR_PTR(-EAGAIN) ? ERR_PTR(-ENOMEM) : buf;
 }
 
-static const char *refusal(int err)
+/* Is there no room in the state region to describe the buffer? Its tag may be new. */
+static bool lacks_state_room(const struct dpmgr_client *client, const struct alloc_args *args)
+{
+	const struct dpmgr *mgr = client->mgr;
+
+	return client->persistent &&
+	       atomic64_read(&mgr->state_used) + sizeof(struct dpmgr_abi_run) +
+	       strlen(args->tag) + 1 > mgr->state_limit;
+}
+
+static const char *refusal(const struct dpmgr_client *client, size_t size,
+			   const struct alloc_args *args, int err)
 {
 	switch (err) {
+	case -EINVAL:
+		if (!size)
+			return "the size must not be 0";
+		if (args->gfp & ~DPMGR_GFP_KNOWN)
+			return "gfp must be GFP_KERNEL, _NOIO, _NOFS, _ATOMIC or _NOWAIT";
+		return "a tag has 1 to 31 printable ASCII bytes";
 	case -E2BIG:
 		return "above what could ever be had in one piece within the device's reach";
 	case -EDQUOT:
 		return "the client's quota would be exceeded";
 	case -ENOSPC:
-		return "no run found to fit, or no room in the state region; see debugfs";
+		return lacks_state_room(client, args) ?
+		       "the state region has no room to describe it; see region_bytes_needed" :
+		       "the pool has no free run found to fit; see debugfs pools";
 	case -ENOMEM:
 		return "no clean pages or no memory just now";
 	case -EBUSY:
@@ -485,8 +516,10 @@ static const char *refusal(int err)
 		return "a tag has at most 31 bytes";
 	case -EOPNOTSUPP:
 		return "the kernel has no pages within the device's reach";
+	case -EIO:
+		return "the hypervisor did not open its pages to VTL0";
 	default:
-		return "size must not be 0, gfp GFP_KERNEL or GFP_ATOMIC, the tag printable";
+		return "unexpected";
 	}
 }
 
@@ -496,6 +529,7 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 					 struct dpmgr_buf *buf)
 {
 	const u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
+	const char *tag = args->tag ?: "(null)";
 	int ret = dpmgr_text_check(args->tag, DPMGR_TAG_MAX, ' ');
 
 	if (!ret && (!size || args->gfp & ~DPMGR_GFP_KNOWN))
@@ -509,9 +543,9 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 	if (buf == ERR_PTR(-ENOSPC) && client->persistent)
 		dpmgr_state_report(client->mgr, sizeof(struct dpmgr_abi_run));
 	dev_warn_ratelimited(client->dev,
-			     "dma_pool_mgr: %s: allocation of %zu bytes for \"%.32s\" refused: %s (%pe)\n",
-			     client->name, size, args->tag ?: "(null)",
-			     refusal(PTR_ERR(buf)), buf);
+			     "dma_pool_mgr: %s: allocation of %zu bytes for \"%*pE\" refused: %s (%pe)\n",
+			     client->name, size, (int)strnlen(tag, DPMGR_TAG_MAX + 1), tag,
+			     refusal(client, size, args, PTR_ERR(buf)), buf);
 	return buf;
 }
 
@@ -528,8 +562,8 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
  * of a private client that doesn't persist may not be.
  *
  * Context: any but NMI if @gfp does not allow blocking; may sleep otherwise.
- * Return: the buffer; -EINVAL, -ENAMETOOLONG, -E2BIG, -EDQUOT, -ENOSPC, -ENOMEM
- * or -EBUSY, see the table of errors.
+ * Return: the buffer; -EINVAL, -ENAMETOOLONG, -E2BIG, -EDQUOT, -ENOSPC, -ENOMEM or
+ * -EBUSY; -EOPNOTSUPP for locked pages; -EIO for a VTL0 client; see the table of errors.
  */
 struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 			      gfp_t gfp, const char *tag)
@@ -563,9 +597,14 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_alloc, DMA_POOL_MGR);
 static int report_stale(const struct dpmgr_buf *buf, const char *call,
 			unsigned long by)
 {
-	pr_err_ratelimited("%s by %pS: not a live buffer, given up before by %pS; it was %u pages at %#llx\n",
-			   call, (void *)by, READ_ONCE(buf->given_up_by),
-			   buf->nr_pages, PFN_PHYS(buf->base_pfn));
+	const u64 pfn = READ_ONCE(buf->base_pfn);
+	char where[32] = "";
+
+	/* No page has so high a number; where there is one, it is @locked. */
+	if (!(pfn >> (BITS_PER_LONG_LONG - PAGE_SHIFT)))
+		snprintf(where, sizeof(where), " at %#llx", PFN_PHYS(pfn));
+	pr_err_ratelimited("%s by %pS: not a live buffer, given up before by %pS; it was %u pages%s\n",
+			   call, (void *)by, READ_ONCE(buf->given_up_by), buf->nr_pages, where);
 	return -ESTALE;
 }
 

@@ -80,7 +80,8 @@ struct dpmgr_client;
  * -EINVAL         an argument or parameter breaks a rule; the log names it, but for
  *                 the range of a stream
  * -EACCES         a stream's direction doesn't allow it
- * -EIO            the kernel's DMA API could not map a stream
+ * -EIO            the kernel's DMA API could not map a stream; or the hypervisor did
+ *                 not open a buffer's pages to VTL0, and the log has its answer
  * -ENAMETOOLONG   a client name or a tag is longer than its limit
  * -E2BIG          @params is of a later version and uses what this one lacks; or
  *                 the size is above what the pool could ever hold in one piece

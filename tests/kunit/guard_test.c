@@ -122,7 +122,7 @@ static void an_opening_that_fails_leaves_nothing_open(struct kunit *test)
 		});
 		buf = dpmgr_alloc(which, 100 * PAGE_SIZE,
 				  GFP_KERNEL | __GFP_NOWARN, "tag");
-		KUNIT_EXPECT_EQ(test, -EACCES, PTR_ERR_OR_ZERO(buf));
+		KUNIT_EXPECT_EQ(test, -EIO, PTR_ERR_OR_ZERO(buf));
 		KUNIT_EXPECT_EQ(test, guard_nr_private_open(), 0);
 		KUNIT_EXPECT_EQ(test, which->nr_pages, 0);
 	}
