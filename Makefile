@@ -8,7 +8,7 @@ KDIR ?=
 .PHONY: all demo check check-static check-host check-kunit check-qemu check-long bench clean help
 
 all:
-	+@scripts/build-modules $(KDIR)
+	+@scripts/build-modules $(if $(KDIR),'$(KDIR)')
 
 demo:
 	@scripts/demo

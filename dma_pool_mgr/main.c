@@ -493,4 +493,5 @@ static void __exit dpmgr_exit(void)
 module_exit(dpmgr_exit);
 
 MODULE_DESCRIPTION("DMA pool manager for kernels that service themselves under running devices");
+MODULE_VERSION("1.0");
 MODULE_LICENSE("GPL");

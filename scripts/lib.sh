@@ -327,19 +327,84 @@ module_farm()
 	done
 }
 
+# find_header KDIR HEADER: where it is; Debian keeps what architectures share apart.
+find_header()
+{
+	local dir
+
+	for dir in "$1" "$1/source" $(sed -n 's,^include \(/.*\)/Makefile$,\1,p' "$1/Makefile"); do
+		[ ! -e "$dir/include/$2" ] || { printf '%s\n' "$dir/include/$2"; return; }
+	done
+}
+
+# check_kdir KDIR: stop, with what is wrong, if the modules can't be built against it.
+check_kdir()
+{
+	local kdir=$1 release header
+
+	[ -e "$kdir/Makefile" ] || die "$kdir: there is no kernel to build modules against"
+	release=$(cat "$kdir/include/config/kernel.release" 2> /dev/null) ||
+		die "$kdir: not prepared for modules; there: make modules_prepare"
+	printf '%s\n' 6.12 "$release" | sort -VC ||
+		die "$kdir: kernel $release is too old; the modules need 6.12 or later"
+	header=$(find_header "$kdir" linux/syscore_ops.h)
+	[ -z "$header" ] || grep -q '^struct syscore {' "$header" ||
+		die "$kdir: kernel $release lacks struct syscore; 6.12 has it from" \
+			"6.12.114 on"
+}
+
+# compiler_of KDIR: arguments for make, so that it takes the compiler of that kernel.
+compiler_of()
+{
+	local config=$1/include/config/auto.conf major
+
+	[ -z "${LLVM-}${CC-}" ] && grep -qs '^CONFIG_CC_IS_CLANG=y$' "$config" || return 0
+	major=$(sed -n 's/^CONFIG_CLANG_VERSION=\(.*\)[0-9]\{4\}$/\1/p' "$config")
+	if command -v clang > /dev/null; then
+		echo LLVM=1
+	elif command -v "clang-$major" > /dev/null; then
+		echo "LLVM=-$major"
+	else
+		die "$1: this kernel was built by clang; install clang-$major, lld-$major and" \
+			"llvm-$major"
+	fi
+}
+
+# strip_modules DIR COMPILER: drop the debug data of its modules, which is most of them.
+strip_modules()
+{
+	local strip=strip
+
+	case $2 in
+	LLVM=1) strip=llvm-strip ;;
+	LLVM=*) strip=llvm-strip${2#LLVM=} ;;
+	esac
+	sed "s,^\($1/\)\?\(.*\)\.o$,$1/\2.ko," "$1/modules.order" |
+		xargs -r -d '\n' "$strip" --strip-debug
+}
+
 # build_modules KDIR DIR [MAKE-ARGS...]: the modules, in DIR. Goal: modules.
 build_modules()
 {
-	local kdir=$1 dir=$2
+	local kdir=$1 dir=$2 compiler
 
 	shift 2
+	case $kdir$dir in
+	*[[:space:]%:]*)
+		die "$dir, $kdir: a kernel's build can't cope with a blank, a colon or % in a" \
+			"folder's name; move it"
+		;;
+	esac
+	check_kdir "$kdir"
+	compiler=$(compiler_of "$kdir")
 	[ "$(cat "$dir/.kdir" 2> /dev/null)" = "$kdir" ] || rm -rf "$dir"
 	module_farm "$dir"
 	echo "$kdir" > "$dir/.kdir"
 	MAKEFLAGS='' make -j"$(nproc)" -C "$kdir" M="$dir" ${V:+"V=$V"} \
 		CONFIG_DMA_POOL_MGR=m CONFIG_SAMPLE_DMA_POOL_MGR_DEMO=m \
 		CONFIG_SAMPLE_DMA_POOL_MGR_NVME=m \
-		"$@" modules
+		${compiler:+"$compiler"} "$@" modules
+	strip_modules "$dir" "$compiler"
 }
 
 # make_tree SOURCE TREE: the kernel's source as links, with a place for us.

@@ -84,6 +84,12 @@ def whole_path(test, ranges, has_struct_pages):
                 expect(value == given[name], f"{name} is {value}")
                 mode = guest.run(f"stat -c %a {path}").strip()
                 expect(mode == "444", f"{name} has mode {mode}")
+        with test.case("the module has a version, and no debug data"):
+            version = guest.run("cat /sys/module/dma_pool_mgr/version").strip()
+            expect(re.fullmatch(r"\d+\.\d+", version), f"its version is {version!r}")
+            status, _ = guest.try_run("grep -q debug_info "
+                                      "/lib/modules/$(uname -r)/updates/dma_pool_mgr.ko")
+            expect(status, "it has debug data")
         with test.case("the sample driver fills its buffers"):
             filled = steps.load_sample(guest, "filled")
             expect({buffer.client for buffer in filled}
