@@ -39,38 +39,43 @@
 #include "servicing.h"
 #include "vtl.h"
 
-/* Pages that are closed at a stretch. */
-#define CLOSE_PAGES	(16ULL * DPMGR_HV_MODIFY_MAX_PAGES)
+/* Pages that are opened or closed at a stretch. */
+#define STRETCH_PAGES	(16ULL * DPMGR_HV_MODIFY_MAX_PAGES)
 
 /**
  * struct guarded - a buffer being opened or closed
  * @mgr: its manager
  * @pool: where its pages come from, NULL for locked ones
  * @buf: the buffer
- * @rest: what is not quarantined yet, of a pool's
+ * @first: the page of it that a stretch begins with
+ * @rest: of a pool's, the run behind the last page that was quarantined
+ * @nr_before: pages before the first that was quarantined
  */
 struct guarded {
 	struct dpmgr *mgr;
 	struct dpmgr_pool *pool;
 	struct dpmgr_buf *buf;
+	u64 first;
 	struct dpmgr_page_run rest;
+	u32 nr_before;
 };
 
 static u64 locked_pfn_at(void *arg, u64 index)
 {
 	const struct guarded *guarded = arg;
 
-	return dpmgr_locked_pfn(guarded->buf->locked, index);
+	return dpmgr_locked_pfn(guarded->buf->locked, guarded->first + index);
 }
 
 static void keep_locked(void *arg, u64 index)
 {
 	struct guarded *guarded = arg;
 	struct dpmgr_vtl0 *vtl0 = &guarded->mgr->vtl0;
-	struct page *page = dpmgr_locked_keep(guarded->buf->locked, index);
+	struct page *page = dpmgr_locked_keep(guarded->buf->locked,
+					      guarded->first + index);
 
-	pr_err("page %#llx can't be closed to VTL0: kept out of use\n",
-	       (u64)page_to_phys(page));
+	pr_err_ratelimited("page %#llx can't be closed to VTL0: kept out of use\n",
+			   (u64)page_to_phys(page));
 	guard(raw_spinlock_irqsave)(&vtl0->lock);
 	list_add(&page->lru, &vtl0->kept);
 	vtl0->nr_kept++;
@@ -80,33 +85,71 @@ static void quarantine(void *arg, u64 index)
 {
 	struct guarded *guarded = arg;
 	struct dpmgr_page_run *rest = &guarded->rest;
-	u64 pfn = guarded->buf->base_pfn + index;
+	u64 pfn = guarded->buf->base_pfn + guarded->first + index;
 
-	pr_err("page %#llx can't be closed to VTL0: quarantined\n", PFN_PHYS(pfn));
+	pr_err_ratelimited("page %#llx can't be closed to VTL0: quarantined\n",
+			   PFN_PHYS(pfn));
 	WARN_ON_ONCE(dpmgr_pages_quarantine(&guarded->pool->pages, rest, pfn, 1));
+	guarded->nr_before = min_t(u64, guarded->nr_before,
+				   pfn - guarded->buf->base_pfn);
 	rest->nr_pages -= pfn + 1 - rest->base_pfn;
 	rest->base_pfn = pfn + 1;
 }
 
 static void describe(struct dpmgr *mgr, struct dpmgr_pool *pool,
-		     struct dpmgr_buf *buf, struct guarded *guarded,
-		     struct dpmgr_vtl_pages *pages)
+		     struct dpmgr_buf *buf, struct guarded *guarded)
 {
-	*guarded = (struct guarded){ .mgr = mgr, .pool = pool, .buf = buf };
-	*pages = (struct dpmgr_vtl_pages){
-		.nr_pages = buf->nr_pages,
+	*guarded = (struct guarded){
+		.mgr = mgr,
+		.pool = pool,
+		.buf = buf,
+		.nr_before = buf->nr_pages,
+	};
+}
+
+/* What is quarantined from here on lies in the buffer's first run. */
+static void begin_run(struct guarded *guarded)
+{
+	guarded->rest = (struct dpmgr_page_run){
+		guarded->buf->base_pfn, guarded->nr_before, guarded->buf,
+	};
+}
+
+/* The pages of a buffer from @guarded->first on, up to @end, that go at a stretch. */
+static struct dpmgr_vtl_pages stretch(struct guarded *guarded, u64 end)
+{
+	struct dpmgr_vtl_pages pages = {
+		.nr_pages = min(end - guarded->first, STRETCH_PAGES),
 		.arg = guarded,
 	};
-	if (pool) {
-		guarded->rest = (struct dpmgr_page_run){
-			buf->base_pfn, buf->nr_pages, buf,
-		};
-		pages->base_pfn = buf->base_pfn;
-		pages->stuck = quarantine;
+
+	if (guarded->pool) {
+		pages.base_pfn = guarded->buf->base_pfn + guarded->first;
+		pages.stuck = quarantine;
 	} else {
-		pages->pfn_at = locked_pfn_at;
-		pages->stuck = keep_locked;
+		pages.pfn_at = locked_pfn_at;
+		pages.stuck = keep_locked;
 	}
+	return pages;
+}
+
+/*
+ * Close a buffer's first pages, none of which is quarantined. How many can't be.
+ * Context: process.
+ */
+static u64 close_first(struct guarded *guarded, u64 nr_pages)
+{
+	struct dpmgr_vtl_pages pages;
+	u64 nr_stuck = 0;
+
+	begin_run(guarded);
+	for (guarded->first = 0; guarded->first < nr_pages;
+	     guarded->first += pages.nr_pages) {
+		pages = stretch(guarded, nr_pages);
+		nr_stuck += dpmgr_vtl_close(guarded->mgr->vtl, &pages);
+		cond_resched();
+	}
+	return nr_stuck;
 }
 
 /**
@@ -122,9 +165,20 @@ int dpmgr_guard_open(struct dpmgr_buf *buf)
 	struct dpmgr_client *client = buf->client;
 	struct dpmgr_vtl_pages pages;
 	struct guarded guarded;
+	int ret;
 
-	describe(client->mgr, client->backing.pool, buf, &guarded, &pages);
-	return dpmgr_vtl_open(client->mgr->vtl, &pages, client->vtl0_mask);
+	describe(client->mgr, client->backing.pool, buf, &guarded);
+	begin_run(&guarded);
+	for (; guarded.first < buf->nr_pages; guarded.first += pages.nr_pages) {
+		pages = stretch(&guarded, buf->nr_pages);
+		ret = dpmgr_vtl_open(client->mgr->vtl, &pages, client->vtl0_mask);
+		if (ret) {
+			close_first(&guarded, guarded.first);
+			return ret;
+		}
+		cond_resched();
+	}
+	return 0;
 }
 
 /**
@@ -140,30 +194,46 @@ int dpmgr_guard_open(struct dpmgr_buf *buf)
 void dpmgr_guard_close(struct dpmgr *mgr, struct dpmgr_pool *pool,
 		       struct dpmgr_buf *buf)
 {
-	struct dpmgr_vtl_pages pages;
 	struct guarded guarded;
 	u64 nr_stuck;
 
-	describe(mgr, pool, buf, &guarded, &pages);
-	nr_stuck = dpmgr_vtl_close(mgr->vtl, &pages);
+	describe(mgr, pool, buf, &guarded);
+	nr_stuck = close_first(&guarded, buf->nr_pages);
 	if (nr_stuck)
 		pr_err("%llu of %u pages of a buffer stay open to VTL0\n",
 		       nr_stuck, buf->nr_pages);
 }
 
-/* Quarantined pages were tried before. */
-static void report_open(void *arg, u64 index)
+/**
+ * struct closing - pages that no buffer owns, being closed
+ * @pool: the private pool, or NULL
+ * @base_pfn: the first of those that are closed at a stretch
+ * @left: what is found to stay open
+ */
+struct closing {
+	struct dpmgr_pool *pool;
+	u64 base_pfn;
+	struct dpmgr_guard_left *left;
+};
+
+static void add_left(struct dpmgr_guard_left *left, u64 pfn)
 {
-	struct guarded *guarded = arg;
-	u64 pfn = guarded->rest.base_pfn + index;
+	if (!left->nr_pages++)
+		left->first_pfn = pfn;
+}
+
+/* Quarantined pages are known already, and nobody gets them. */
+static void count_left(void *arg, u64 index)
+{
+	struct closing *closing = arg;
+	u64 pfn = closing->base_pfn + index;
 	struct dpmgr_page_run run;
 
-	if (guarded->pool &&
-	    dpmgr_pages_look(&guarded->pool->pages, pfn, &run) ==
+	if (closing->pool &&
+	    dpmgr_pages_look(&closing->pool->pages, pfn, &run) ==
 	    DPMGR_PAGE_QUARANTINED)
 		return;
-	pr_err("page %#llx can't be closed to VTL0\n", PFN_PHYS(pfn));
-	guarded->rest.nr_pages++;
+	add_left(closing->left, pfn);
 }
 
 /**
@@ -171,33 +241,51 @@ static void report_open(void *arg, u64 index)
  * @mgr: the manager
  * @base_pfn: the first page
  * @nr_pages: how many
+ * @left: counts those that can't be closed and are not quarantined
+ *
+ * Every page is tried, whatever happens to others.
  *
  * Context: process.
- * Return: 0, or -EIO if some can't be closed and are not quarantined.
  */
-int dpmgr_guard_close_pages(struct dpmgr *mgr, u64 base_pfn, u64 nr_pages)
+void dpmgr_guard_close_pages(struct dpmgr *mgr, u64 base_pfn, u64 nr_pages,
+			     struct dpmgr_guard_left *left)
 {
-	/* Here, what rest counts is the pages that stay open. */
-	struct guarded guarded = {
-		.mgr = mgr,
+	struct closing closing = {
 		.pool = mgr->pools[DPMGR_PRIVATE],
+		.left = left,
 	};
 	struct dpmgr_vtl_pages pages = {
-		.stuck = report_open,
-		.arg = &guarded,
+		.stuck = count_left,
+		.arg = &closing,
 	};
 
 	while (nr_pages) {
 		pages.base_pfn = base_pfn;
-		pages.nr_pages = min(nr_pages, CLOSE_PAGES);
-		guarded.rest.base_pfn = base_pfn;
-		if (dpmgr_vtl_close(mgr->vtl, &pages) && guarded.rest.nr_pages)
-			return -EIO;
+		pages.nr_pages = min(nr_pages, STRETCH_PAGES);
+		closing.base_pfn = base_pfn;
+		dpmgr_vtl_close(mgr->vtl, &pages);
 		base_pfn += pages.nr_pages;
 		nr_pages -= pages.nr_pages;
 		cond_resched();
 	}
-	return 0;
+}
+
+/**
+ * dpmgr_guard_check_left() - whether all that was to be closed is closed
+ * @left: what dpmgr_guard_close_pages() has counted
+ * @consequence: for the log
+ *
+ * Context: process.
+ * Return: 0; -EIO if a page is open.
+ */
+int dpmgr_guard_check_left(const struct dpmgr_guard_left *left,
+			   const char *consequence)
+{
+	if (!left->nr_pages)
+		return 0;
+	pr_err("%llu pages can't be closed to VTL0, the first at %#llx: %s\n",
+	       left->nr_pages, PFN_PHYS(left->first_pfn), consequence);
+	return -EIO;
 }
 
 /*
@@ -212,14 +300,13 @@ static void look_if_it_stays(const struct dpmgr_buf *buf, void *arg)
 }
 
 /* Close a range but for its open buffers, if there are any to keep. */
-static int close_range(struct dpmgr *mgr, const struct dpmgr_page_range_info *info,
-		       bool keep)
+static void close_range(struct dpmgr *mgr, const struct dpmgr_page_range_info *info,
+			bool keep, struct dpmgr_guard_left *left)
 {
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
 	u64 end = info->base_pfn + info->nr_pages;
 	u64 from = info->base_pfn, pfn = from;
 	struct dpmgr_page_run run;
-	int ret;
 
 	while (keep && dpmgr_pages_next(&pool->pages, pfn, end, DPMGR_PAGE_USED,
 					&run)) {
@@ -229,27 +316,29 @@ static int close_range(struct dpmgr *mgr, const struct dpmgr_page_range_info *in
 		dpmgr_buf_look(&run, look_if_it_stays, &stays);
 		if (!stays)
 			continue;
-		ret = dpmgr_guard_close_pages(mgr, from, run.base_pfn - from);
-		if (ret)
-			return ret;
+		dpmgr_guard_close_pages(mgr, from, run.base_pfn - from, left);
 		from = pfn;
 	}
-	return dpmgr_guard_close_pages(mgr, from, end - from);
+	dpmgr_guard_close_pages(mgr, from, end - from, left);
 }
 
-static int close_private_pool(struct dpmgr *mgr, bool keep)
+/* All ranges of the private pool, and the state region. */
+static void close_ours(struct dpmgr *mgr, bool keep, struct dpmgr_guard_left *left)
 {
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
 	struct dpmgr_page_range_info info;
 	unsigned int i;
-	int ret = 0, err;
 
 	for (i = 0; pool && i < pool->pages.nr_ranges; i++) {
 		dpmgr_pages_info(&pool->pages, i, &info);
-		err = close_range(mgr, &info, keep);
-		ret = ret ?: err;
+		close_range(mgr, &info, keep, left);
 	}
-	return ret;
+	if (mgr->region) {
+		const struct dpmgr_range *range = &mgr->region->mapping.range;
+
+		dpmgr_guard_close_pages(mgr, PHYS_PFN(range->start),
+					PHYS_PFN(range->size), left);
+	}
 }
 
 /**
@@ -259,24 +348,16 @@ static int close_private_pool(struct dpmgr *mgr, bool keep)
  * Restored buffers of VTL0 clients stay as they are.
  *
  * Context: process.
- * Return: 0, or -EIO if some page can't be closed; the log names it.
+ * Return: 0, or -EIO if some page can't be closed; the log names the first.
  */
 int dpmgr_guard_load(struct dpmgr *mgr)
 {
-	int ret;
+	struct dpmgr_guard_left left = {};
 
 	if (!mgr->vtl)
 		return 0;
-	ret = close_private_pool(mgr, true);
-	if (!ret && mgr->region) {
-		const struct dpmgr_range *range = &mgr->region->mapping.range;
-
-		ret = dpmgr_guard_close_pages(mgr, PHYS_PFN(range->start),
-					      PHYS_PFN(range->size));
-	}
-	if (ret)
-		pr_err("private pages are open to VTL0 and can't be closed: nothing is handed out\n");
-	return ret;
+	close_ours(mgr, true, &left);
+	return dpmgr_guard_check_left(&left, "nothing is handed out");
 }
 
 /**
@@ -290,25 +371,53 @@ void dpmgr_guard_wait(struct dpmgr *mgr)
 	guard(rwsem_write)(&mgr->vtl0.sem);
 }
 
-static void close_locked_of(struct dpmgr_client *client, struct hlist_head *list)
+/**
+ * struct closing_locked - a buffer of locked pages, being closed at the end
+ * @guarded: the buffer
+ * @left: what is found to stay open
+ */
+struct closing_locked {
+	struct guarded guarded;
+	struct dpmgr_guard_left *left;
+};
+
+static u64 closing_pfn_at(void *arg, u64 index)
+{
+	struct closing_locked *closing = arg;
+
+	return locked_pfn_at(&closing->guarded, index);
+}
+
+static void count_locked(void *arg, u64 index)
+{
+	struct closing_locked *closing = arg;
+
+	add_left(closing->left, closing_pfn_at(arg, index));
+}
+
+static void close_locked_of(struct dpmgr_client *client, struct hlist_head *list,
+			    struct dpmgr_guard_left *left)
 {
 	struct dpmgr_buf *buf;
 
 	lockdep_assert_held(&client->buf_lock);
 	hlist_for_each_entry(buf, list, node) {
-		struct guarded guarded;
-		struct dpmgr_vtl_pages pages;
+		struct closing_locked closing = {
+			.guarded.buf = buf,
+			.left = left,
+		};
+		const struct dpmgr_vtl_pages pages = {
+			.nr_pages = buf->nr_pages,
+			.pfn_at = closing_pfn_at,
+			.stuck = count_locked,
+			.arg = &closing,
+		};
 
-		describe(client->mgr, NULL, buf, &guarded, &pages);
-		/* Nobody uses them any more: what stays open is counted. */
-		pages.stuck = NULL;
-		if (dpmgr_vtl_close(client->mgr->vtl, &pages))
-			pr_err("locked pages of %s stay open to VTL0\n",
-			       client->name);
+		dpmgr_vtl_close(client->mgr->vtl, &pages);
 	}
 }
 
-static void close_kept(struct dpmgr *mgr)
+static void close_kept(struct dpmgr *mgr, struct dpmgr_guard_left *left)
 {
 	struct page *page;
 
@@ -320,8 +429,7 @@ static void close_kept(struct dpmgr *mgr)
 		};
 
 		if (dpmgr_vtl_close(mgr->vtl, &pages))
-			pr_err("page %#llx stays open to VTL0\n",
-			       (u64)page_to_phys(page));
+			add_left(left, pages.base_pfn);
 	}
 }
 
@@ -329,10 +437,13 @@ static void close_kept(struct dpmgr *mgr)
  * dpmgr_guard_shutdown() - close what no generation names, at this kernel's end
  * @mgr: the manager
  *
+ * Every page is tried, whatever happens to others: nobody tries again.
+ *
  * Context: process, at the end of shutdown: devices are quiet.
  */
 void dpmgr_guard_shutdown(struct dpmgr *mgr)
 {
+	struct dpmgr_guard_left left = {};
 	struct rb_node *node;
 
 	if (!mgr->vtl)
@@ -349,14 +460,14 @@ void dpmgr_guard_shutdown(struct dpmgr *mgr)
 			if (!client->backing.guarded || client->backing.pool)
 				continue;
 			guard(raw_spinlock_irqsave)(&client->buf_lock);
-			close_locked_of(client, &client->bufs);
-			close_locked_of(client, &client->leaving);
+			close_locked_of(client, &client->bufs, &left);
+			close_locked_of(client, &client->leaving, &left);
 		}
 	}
-	close_kept(mgr);
+	close_kept(mgr, &left);
 	/* Open buffers that a generation names are for the next kernel. */
-	if (close_private_pool(mgr, mgr->phase == DPMGR_COMMITTED))
-		pr_err("pool pages stay open to VTL0\n");
+	close_ours(mgr, mgr->phase == DPMGR_COMMITTED, &left);
+	dpmgr_guard_check_left(&left, "they stay open to VTL0");
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_guard_shutdown);
 

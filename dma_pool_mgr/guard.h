@@ -12,10 +12,23 @@
 struct dpmgr_buf;
 struct dpmgr_client;
 
+/**
+ * struct dpmgr_guard_left - pages that were to be closed and stay open
+ * @nr_pages: how many
+ * @first_pfn: the first that was found, if there are any
+ */
+struct dpmgr_guard_left {
+	u64 nr_pages;
+	u64 first_pfn;
+};
+
 /* guard.c */
 void dpmgr_guard_init(struct dpmgr *mgr, u32 open_stock_pages);
 int dpmgr_guard_load(struct dpmgr *mgr);
-int dpmgr_guard_close_pages(struct dpmgr *mgr, u64 base_pfn, u64 nr_pages);
+void dpmgr_guard_close_pages(struct dpmgr *mgr, u64 base_pfn, u64 nr_pages,
+			     struct dpmgr_guard_left *left);
+int dpmgr_guard_check_left(const struct dpmgr_guard_left *left,
+			   const char *consequence);
 void dpmgr_guard_wait(struct dpmgr *mgr);
 void dpmgr_guard_shutdown(struct dpmgr *mgr);
 void dpmgr_guard_forget(struct dpmgr *mgr);

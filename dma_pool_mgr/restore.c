@@ -281,8 +281,7 @@ static int restore_run(struct restored *restored, const struct dpmgr_abi_run *ru
 
 	/* It was freed. The load closes and scrubs what nobody holds. */
 	if (run->state == DPMGR_ABI_DRAINING)
-		return client->vtl0_mask ?
-			dpmgr_guard_close_pages(client->mgr, base_pfn, nr_pages) : 0;
+		return 0;
 	ret = try_restore_run(restored, run, tag);
 	if (ret)
 		pr_err("saved buffer \"%s\" of client \"%s\", %u pages at %#llx: %s (%pe)\n",
@@ -393,7 +392,33 @@ static int check_vtl(const struct dpmgr *mgr, const struct dpmgr_state *state)
 	return -EOPNOTSUPP;
 }
 
-/* Pages that nobody holds. Those to close may be of a pool that is gone. */
+/*
+ * Close what is open and nobody is to have any more, or all that is: also where that
+ * is in no pool any more. Every page is tried. 0 or -EIO.
+ */
+static int close_saved(struct dpmgr *mgr, const struct dpmgr_state *state, bool all)
+{
+	struct dpmgr_guard_left left = {};
+	u64 i;
+
+	for (i = 0; i < state->nr_runs; i++) {
+		const struct dpmgr_abi_run *run = &state->runs[i];
+
+		if (state->clients[le32_to_cpu(run->client)].vtl0_mask &&
+		    (all || run->state == DPMGR_ABI_DRAINING))
+			dpmgr_guard_close_pages(mgr, le64_to_cpu(run->base_pfn),
+						le32_to_cpu(run->nr_pages), &left);
+	}
+	for (i = 0; i < state->nr_pages; i++)
+		if (state->pages[i].state == DPMGR_ABI_MUST_CLOSE)
+			dpmgr_guard_close_pages(mgr,
+						le64_to_cpu(state->pages[i].base_pfn),
+						le64_to_cpu(state->pages[i].nr_pages),
+						&left);
+	return dpmgr_guard_check_left(&left, "nothing is handed out");
+}
+
+/* Pages that could not be closed stay out of use. */
 static int restore_pages(struct dpmgr *mgr, const struct dpmgr_abi_pages *saved)
 {
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
@@ -404,8 +429,7 @@ static int restore_pages(struct dpmgr *mgr, const struct dpmgr_abi_pages *saved)
 	};
 
 	if (saved->state == DPMGR_ABI_MUST_CLOSE)
-		return dpmgr_guard_close_pages(mgr, run.base_pfn,
-					       le64_to_cpu(saved->nr_pages));
+		return 0;
 	if (!pool || run.nr_pages != le64_to_cpu(saved->nr_pages) ||
 	    dpmgr_pages_claim(&pool->pages, run.base_pfn, run.nr_pages, mgr)) {
 		pr_err("%llu quarantined pages at %#llx: outside the pool they are of; load with the ranges it was saved with\n",
@@ -450,7 +474,8 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 	u64 i, at = 0;
 	int ret;
 
-	ret = check_vtl(mgr, state) ?: check_platform(mgr, state);
+	ret = check_vtl(mgr, state) ?: check_platform(mgr, state) ?:
+	      close_saved(mgr, state, false);
 	if (ret)
 		return ret;
 	clients = kvcalloc(state->nr_clients, sizeof(*clients), GFP_KERNEL);
@@ -497,17 +522,9 @@ static int give_up_saved(struct dpmgr *mgr, const struct dpmgr_state *state)
 	u64 i;
 	int ret;
 
-	ret = check_vtl(mgr, state);
-	for (i = 0; i < state->nr_runs && !ret; i++) {
-		const struct dpmgr_abi_run *run = &state->runs[i];
-
-		if (state->clients[le32_to_cpu(run->client)].vtl0_mask)
-			ret = dpmgr_guard_close_pages(mgr, le64_to_cpu(run->base_pfn),
-						      le32_to_cpu(run->nr_pages));
-	}
+	ret = check_vtl(mgr, state) ?: close_saved(mgr, state, true);
 	for (i = 0; i < state->nr_pages && !ret; i++)
-		if (state->pages[i].state == DPMGR_ABI_MUST_CLOSE ||
-		    is_in_pool(mgr, &state->pages[i]))
+		if (is_in_pool(mgr, &state->pages[i]))
 			ret = restore_pages(mgr, &state->pages[i]);
 	if (!ret)
 		restore_bad(mgr, state);

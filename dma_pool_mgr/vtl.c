@@ -212,7 +212,7 @@ EXPORT_SYMBOL_FOR_TESTS(dpmgr_vtl_open);
  * Every page is tried, whatever happens to others.
  *
  * Context: as dpmgr_vtl_open().
- * Return: how many pages could not be closed.
+ * Return: how many pages could not be closed; @pages->stuck was told of each.
  */
 u64 dpmgr_vtl_close(struct dpmgr_vtl *vtl, const struct dpmgr_vtl_pages *pages)
 {

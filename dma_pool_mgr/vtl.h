@@ -70,7 +70,6 @@ struct dpmgr_vtl_pages {
 int __must_check dpmgr_vtl_open(struct dpmgr_vtl *vtl,
 				const struct dpmgr_vtl_pages *pages,
 				u32 map_flags);
-u64 __must_check dpmgr_vtl_close(struct dpmgr_vtl *vtl,
-				 const struct dpmgr_vtl_pages *pages);
+u64 dpmgr_vtl_close(struct dpmgr_vtl *vtl, const struct dpmgr_vtl_pages *pages);
 
 #endif /* DPMGR_VTL_H */

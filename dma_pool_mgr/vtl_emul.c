@@ -85,12 +85,20 @@ static void map_set(struct dpmgr_emul *emul, u64 index, u32 map_flags)
 	WRITE_ONCE(*byte, others | map_flags << map_shift(index));
 }
 
+static bool is_unclosable(const struct dpmgr_emul_faults *faults, u64 pfn)
+{
+	u64 distance = faults->unclosable_distance ?: 1;
+	u64 offset = pfn - faults->unclosable_pfn;
+
+	return pfn >= faults->unclosable_pfn && offset % distance == 0 &&
+	       offset / distance < faults->nr_unclosable;
+}
+
 /* The status that an injected fault gives this attempt at a page. */
 static enum dpmgr_hv_status page_fault(struct dpmgr_emul_faults *faults, u64 pfn,
 				       u32 map_flags)
 {
-	if (map_flags == DPMGR_VTL_CLOSED && pfn >= faults->unclosable_pfn &&
-	    pfn - faults->unclosable_pfn < faults->nr_unclosable)
+	if (map_flags == DPMGR_VTL_CLOSED && is_unclosable(faults, pfn))
 		return faults->status;
 	if (faults->page > 1) {
 		faults->page--;

@@ -48,6 +48,7 @@ struct dpmgr_emul_config {
  * @nr_attempts: so many attempts fail from that one on, whatever the page
  * @unclosable_pfn: first of the pages that fail to close
  * @nr_unclosable: how many those are
+ * @unclosable_distance: from each of them to the next, pages; 0 is 1
  * @max_reps: a call stops after so many reps, with success; 0 for no limit
  */
 struct dpmgr_emul_faults {
@@ -57,6 +58,7 @@ struct dpmgr_emul_faults {
 	u64 nr_attempts;
 	u64 unclosable_pfn;
 	u64 nr_unclosable;
+	u64 unclosable_distance;
 	u16 max_reps;
 };
 
