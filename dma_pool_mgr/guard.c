@@ -7,10 +7,10 @@
  * are quarantined in their allocator, and saved as such; locked pages are kept
  * from the kernel.
  *
- * Protections belong to the partition, not to this kernel. So a load first closes
- * every page of the private pool, and the state region, but for the buffers that
- * a generation says are open; and the end of this kernel closes what no
- * generation names.
+ * Protections belong to the partition, not to this kernel. So a load closes the
+ * state region before it is read, and every page of the private pool, but for the
+ * buffers that its generation says are open, before that is spent and anything is
+ * handed out; and the end of this kernel closes what no generation names.
  *
  * Opening and closing takes hypercalls, which don't sleep, but are too long for
  * any context but a process. What was opened by an allocation under way is known
@@ -322,8 +322,7 @@ static void close_range(struct dpmgr *mgr, const struct dpmgr_page_range_info *i
 	dpmgr_guard_close_pages(mgr, from, end - from, left);
 }
 
-/* All ranges of the private pool, and the state region. */
-static void close_ours(struct dpmgr *mgr, bool keep, struct dpmgr_guard_left *left)
+static void close_pool(struct dpmgr *mgr, bool keep, struct dpmgr_guard_left *left)
 {
 	struct dpmgr_pool *pool = mgr->pools[DPMGR_PRIVATE];
 	struct dpmgr_page_range_info info;
@@ -333,17 +332,42 @@ static void close_ours(struct dpmgr *mgr, bool keep, struct dpmgr_guard_left *le
 		dpmgr_pages_info(&pool->pages, i, &info);
 		close_range(mgr, &info, keep, left);
 	}
-	if (mgr->region) {
-		const struct dpmgr_range *range = &mgr->region->mapping.range;
+}
 
-		dpmgr_guard_close_pages(mgr, PHYS_PFN(range->start),
-					PHYS_PFN(range->size), left);
-	}
+static void close_region(struct dpmgr *mgr, struct dpmgr_guard_left *left)
+{
+	const struct dpmgr_range *range;
+
+	if (!mgr->region)
+		return;
+	range = &mgr->region->mapping.range;
+	dpmgr_guard_close_pages(mgr, PHYS_PFN(range->start), PHYS_PFN(range->size),
+				left);
 }
 
 /**
- * dpmgr_guard_load() - close whatever an earlier kernel may have left open
- * @mgr: the manager, being created, with everything restored
+ * dpmgr_guard_load_region() - close the state region, which is about to be read
+ * @mgr: the manager, being created, whose region nobody has looked at
+ *
+ * VTL0 may have been able to write to it until now. From here on, what is checked is
+ * what is used.
+ *
+ * Context: process.
+ * Return: 0, or -EIO if some page can't be closed; the log names the first.
+ */
+int dpmgr_guard_load_region(struct dpmgr *mgr)
+{
+	struct dpmgr_guard_left left = {};
+
+	if (!mgr->vtl)
+		return 0;
+	close_region(mgr, &left);
+	return dpmgr_guard_check_left(&left, "the state region is not read");
+}
+
+/**
+ * dpmgr_guard_load() - close what an earlier kernel may have left open of the pool
+ * @mgr: the manager, being created, with everything restored and nothing spent
  *
  * Restored buffers of VTL0 clients stay as they are.
  *
@@ -356,7 +380,7 @@ int dpmgr_guard_load(struct dpmgr *mgr)
 
 	if (!mgr->vtl)
 		return 0;
-	close_ours(mgr, true, &left);
+	close_pool(mgr, true, &left);
 	return dpmgr_guard_check_left(&left, "nothing is handed out");
 }
 
@@ -466,7 +490,8 @@ void dpmgr_guard_shutdown(struct dpmgr *mgr)
 	}
 	close_kept(mgr, &left);
 	/* Open buffers that a generation names are for the next kernel. */
-	close_ours(mgr, mgr->phase == DPMGR_COMMITTED, &left);
+	close_pool(mgr, mgr->phase == DPMGR_COMMITTED, &left);
+	close_region(mgr, &left);
 	dpmgr_guard_check_left(&left, "they stay open to VTL0");
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_guard_shutdown);

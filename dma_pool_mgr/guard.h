@@ -24,6 +24,7 @@ struct dpmgr_guard_left {
 
 /* guard.c */
 void dpmgr_guard_init(struct dpmgr *mgr, u32 open_stock_pages);
+int dpmgr_guard_load_region(struct dpmgr *mgr);
 int dpmgr_guard_load(struct dpmgr *mgr);
 void dpmgr_guard_close_pages(struct dpmgr *mgr, u64 base_pfn, u64 nr_pages,
 			     struct dpmgr_guard_left *left);

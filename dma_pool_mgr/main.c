@@ -30,6 +30,7 @@
 #include "servicing.h"
 #include "sysfs.h"
 #include "vtl_choose.h"
+#include "vtl_hyperv.h"
 
 /* Ranges that one parameter may list. */
 #define RANGES_MAX	32
@@ -110,6 +111,7 @@ static struct dpmgr_config config = {
 	.mapping = &dpmgr_mapping_reserved,
 	.emul_mapping = &emul_mapping,
 	.kernel_ends = kernel_ends,
+	.hyperv = dpmgr_vtl_hyperv_create,
 };
 
 /* The parameters, parsed. */

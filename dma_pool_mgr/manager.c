@@ -3,10 +3,11 @@
  * Managers: put together from ranges, and taken apart.
  *
  * The order is what makes a load safe. Every range is checked before any is
- * claimed; the state region is read before the pools are, and the saved runs are
- * claimed in them before anything is written to either; ranges that belong to what is
- * saved elsewhere are refused, and then those that don't answer as memory does; what was
- * restored is spent after all that can fail; only then is a page scrubbed or handed out.
+ * claimed; the state region is closed to VTL0, and then read, before the pools are,
+ * and the saved runs are claimed in them before anything is written to either; ranges
+ * that belong to what is saved elsewhere are refused, and then those that don't answer
+ * as memory does; all else that is private is closed to VTL0; what was restored is
+ * spent after all that can fail; only then is a page scrubbed or handed out.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -203,7 +204,7 @@ static int build(struct dpmgr *mgr, const struct dpmgr_config *config)
  * @config: what it is made of
  *
  * On failure nothing stays claimed or mapped, the state region is as it was,
- * and the log says why.
+ * and the log says why. What was closed to VTL0 stays closed.
  *
  * Context: may sleep.
  * Return: the manager; an ERR_PTR of -EINVAL or -ERANGE for a range that breaks

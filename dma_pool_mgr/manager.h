@@ -29,6 +29,8 @@ enum dpmgr_restore {
  * @state: the state region, or NULL
  * @stateless: the administrator says that there is none
  * @vtl: see struct dpmgr; the caller's, and outlives the manager
+ * @hyperv: make the backend of the hypervisor that this kernel runs on, or an
+ *	ERR_PTR, which is -ENODEV if this kernel doesn't run above VTL0 on any
  * @emul_mapping: of the emulated hypervisor's state, its range's size 0 if it has
  *	none; or NULL if there can't be one
  * @open_stock_pages: most pages that are kept open to VTL0 with nobody holding
@@ -49,6 +51,7 @@ struct dpmgr_config {
 	const struct dpmgr_range *state;
 	bool stateless;
 	struct dpmgr_vtl *vtl;
+	struct dpmgr_vtl *(*hyperv)(void);
 	struct dpmgr_mapping *emul_mapping;
 	u32 open_stock_pages;
 	enum dpmgr_isolation isolation;

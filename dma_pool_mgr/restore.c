@@ -86,14 +86,14 @@ static int decide(struct dpmgr_region *region)
 }
 
 /**
- * dpmgr_restore_open() - claim and map the state region and look at it
+ * dpmgr_restore_open() - claim and map the state region, close it, and look at it
  * @mgr: the manager, being created
  * @config: where the region is, and what to do with what it holds
  *
  * Context: may sleep. Writes nothing to the region.
- * Return: 0; -ENOSPC if it is too small; -EBADMSG if it is damaged; -ENODATA if it
- * holds nothing and that is not enough; what mapping it gives; -ENOMEM. The log
- * says why.
+ * Return: 0; -ENOSPC if it is too small; -EIO if it can't be closed to VTL0; -EBADMSG
+ * if it is damaged; -ENODATA if it holds nothing and that is not enough; what mapping
+ * it gives; -ENOMEM. The log says why.
  */
 int dpmgr_restore_open(struct dpmgr *mgr, const struct dpmgr_config *config)
 {
@@ -125,6 +125,9 @@ int dpmgr_restore_open(struct dpmgr *mgr, const struct dpmgr_config *config)
 
 	if (!DPMGR_WRITES_BACK)
 		pr_info("this kernel can't write caches back: a reset that keeps memory may lose the last change to the state region\n");
+	ret = dpmgr_guard_load_region(mgr);
+	if (ret)
+		return ret;
 	dpmgr_region_inspect(region->mapping.vaddr, range->size, PAGE_SIZE,
 			     &region->found);
 	region->generation = region->found.generation;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which VTL backend a manager gets: the hypervisor where there is one that takes
- * our calls, an emulated one only if it is asked for by name, and never where a
- * real one or hardware isolation could be mistaken for it.
+ * Which VTL backend a manager gets: the hypervisor's where this kernel runs above
+ * VTL0, an emulated one only if it is asked for by name, and never where a real one
+ * or hardware isolation could be mistaken for it.
+ *
+ * Above VTL0, a hypervisor that doesn't take our calls is no reason to go without:
+ * private pages may be open to VTL0, and nothing would close them. The load refuses,
+ * unless the administrator asks for no backend by name.
  *
  * Locking: none; called once, by a load.
  */
@@ -16,9 +20,9 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "core/export.h"
 #include "vtl_choose.h"
 #include "vtl_emul.h"
-#include "vtl_hyperv.h"
 
 static bool is_hardware(enum dpmgr_isolation isolation)
 {
@@ -27,19 +31,38 @@ static bool is_hardware(enum dpmgr_isolation isolation)
 }
 
 /*
- * The hypervisor, if there is a private page to try it on, which stays closed: not
- * one that a restored buffer may be in. Where there is no state region, none is
- * restored.
+ * A private page to try the hypervisor on, which stays closed: what it was before can't
+ * be known. So it is none that a restored buffer may be in. Without a state region,
+ * none is restored.
  */
-static struct dpmgr_vtl *real_one(const struct dpmgr_config *config)
+static bool find_probe_page(const struct dpmgr_config *config, u64 *pfn)
 {
 	const struct dpmgr_range *range = config->state;
 
 	if (!range && config->nr_ranges[DPMGR_PRIVATE])
 		range = config->ranges[DPMGR_PRIVATE];
-	if (!range)
+	if (range)
+		*pfn = PHYS_PFN(range->start);
+	return range;
+}
+
+/*
+ * The hypervisor's backend. -ENODEV if this kernel doesn't run above VTL0, or has no
+ * private page; other errors if it does, and can't have one.
+ */
+static struct dpmgr_vtl *real_one(const struct dpmgr_config *config)
+{
+	struct dpmgr_vtl_pages probe = { .nr_pages = 1 };
+	struct dpmgr_vtl *vtl;
+
+	if (!find_probe_page(config, &probe.base_pfn))
 		return ERR_PTR(-ENODEV);
-	return dpmgr_vtl_hyperv_create(PHYS_PFN(range->start));
+	vtl = config->hyperv();
+	if (IS_ERR(vtl) || !dpmgr_vtl_close(vtl, &probe))
+		return vtl;
+	pr_err("page %#llx can't be closed to VTL0\n", PFN_PHYS(probe.base_pfn));
+	vtl->ops->destroy(vtl);
+	return ERR_PTR(-EIO);
 }
 
 /* The partition's RAM, as far as we can tell, while it is being listed. */
@@ -145,8 +168,9 @@ static int choose_emulated(struct dpmgr_config *config)
 		return -EOPNOTSUPP;
 	}
 	vtl = real_one(config);
-	if (!IS_ERR(vtl)) {
-		vtl->ops->destroy(vtl);
+	if (vtl != ERR_PTR(-ENODEV)) {
+		if (!IS_ERR(vtl))
+			vtl->ops->destroy(vtl);
 		pr_err("vtl=emulated: there is a real hypervisor; say vtl=hyperv\n");
 		return -EOPNOTSUPP;
 	}
@@ -158,7 +182,7 @@ static int choose_emulated(struct dpmgr_config *config)
 	return 0;
 }
 
-static int choose_hyperv(struct dpmgr_config *config, bool must)
+static int choose_hyperv(struct dpmgr_config *config, const char *name, bool must)
 {
 	struct dpmgr_vtl *vtl = ERR_PTR(-ENODEV);
 
@@ -169,10 +193,16 @@ static int choose_hyperv(struct dpmgr_config *config, bool must)
 		config->vtl = vtl;
 		return 0;
 	}
+	if (vtl != ERR_PTR(-ENODEV)) {
+		pr_err("vtl=%s: this kernel runs above VTL0, and can't keep private pages from it (%pe); to leave them as they are, say vtl=none\n",
+		       name, vtl);
+		return PTR_ERR(vtl);
+	}
 	if (!must)
 		return 0;
-	pr_err("vtl=hyperv: this kernel does not run above VTL0 on Hyper-V, or has no private page to try it on, or is isolated by hardware\n");
-	return PTR_ERR(vtl);
+	pr_err("vtl=%s: this kernel does not run above VTL0 on Hyper-V, or has no private page to try it on, or is isolated by hardware\n",
+	       name);
+	return -ENODEV;
 }
 
 /**
@@ -182,8 +212,8 @@ static int choose_hyperv(struct dpmgr_config *config, bool must)
  *
  * Context: may sleep.
  * Return: 0; -EINVAL for another @name; -ENODEV or -EOPNOTSUPP where there can't
- * be such a backend; what mapping the emulator's state gives; -ENOMEM. The log
- * says why.
+ * be such a backend; -EIO if the hypervisor refuses to close a page; what mapping the
+ * emulator's state gives; -ENOMEM. The log says why.
  */
 int dpmgr_vtl_choose(struct dpmgr_config *config, const char *name)
 {
@@ -191,9 +221,9 @@ int dpmgr_vtl_choose(struct dpmgr_config *config, const char *name)
 
 	config->vtl = NULL;
 	if (!strcmp(name, "auto")) {
-		ret = choose_hyperv(config, false);
+		ret = choose_hyperv(config, name, false);
 	} else if (!strcmp(name, "hyperv")) {
-		ret = choose_hyperv(config, true);
+		ret = choose_hyperv(config, name, true);
 	} else if (!strcmp(name, "emulated")) {
 		ret = choose_emulated(config);
 	} else if (strcmp(name, "none")) {
@@ -205,6 +235,7 @@ int dpmgr_vtl_choose(struct dpmgr_config *config, const char *name)
 			name, config->vtl->ops->name);
 	return ret;
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_vtl_choose);
 
 /* Undo dpmgr_vtl_choose(). What is open stays so. Context: may sleep. */
 void dpmgr_vtl_release(const struct dpmgr_config *config)
@@ -214,3 +245,4 @@ void dpmgr_vtl_release(const struct dpmgr_config *config)
 	config->vtl->ops->destroy(config->vtl);
 	unmap_state(config);
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_vtl_release);

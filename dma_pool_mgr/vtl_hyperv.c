@@ -6,17 +6,13 @@
  * VMBus does not have to be there.
  *
  * The kernel knows its VTL if it was built with CONFIG_HYPERV_VTL_MODE, which a
- * kernel must be to run above VTL0: it has asked the hypervisor at boot. Whether
- * this VTL may protect pages from VTL0 is found out with one page.
+ * kernel must be to run above VTL0: it has asked the hypervisor at boot.
  *
  * Not run on Hyper-V yet; written against the TLFS and arch/x86/hyperv/.
  *
  * Locking: none but the interrupts that callers turn off.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/err.h>
-#include <linux/printk.h>
 #include <linux/slab.h>
 #include <asm/mshyperv.h>
 
@@ -52,19 +48,15 @@ static const struct dpmgr_vtl_ops hyperv_ops = {
 
 /**
  * dpmgr_vtl_hyperv_create() - use the hypervisor that we run on
- * @probe_pfn: a page that VTL0 has no business with; it is closed by the probe,
- *	and stays so, as what it was before can't be known
+ *
+ * Whether it lets this VTL protect pages is for the caller to find out.
  *
  * Context: process context; may sleep.
- * Return: the backend, or an ERR_PTR: -ENODEV if this is not Hyper-V, not above
- * VTL0, or the probe fails; -ENOMEM.
+ * Return: the backend, or an ERR_PTR: -ENODEV if this is not Hyper-V or not above
+ * VTL0; -ENOMEM.
  */
-struct dpmgr_vtl *dpmgr_vtl_hyperv_create(u64 probe_pfn)
+struct dpmgr_vtl *dpmgr_vtl_hyperv_create(void)
 {
-	const struct dpmgr_vtl_pages probe = {
-		.base_pfn = probe_pfn,
-		.nr_pages = 1,
-	};
 	struct dpmgr_vtl *vtl;
 
 	if (!hv_is_hyperv_initialized() || !ms_hyperv.vtl)
@@ -74,13 +66,6 @@ struct dpmgr_vtl *dpmgr_vtl_hyperv_create(u64 probe_pfn)
 	if (!vtl)
 		return ERR_PTR(-ENOMEM);
 	vtl->ops = &hyperv_ops;
-
-	if (dpmgr_vtl_close(vtl, &probe)) {
-		pr_warn("VTL%u may not protect pages from VTL0: closing page %#llx failed\n",
-			ms_hyperv.vtl, probe_pfn);
-		kfree(vtl);
-		return ERR_PTR(-ENODEV);
-	}
 	return vtl;
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_vtl_hyperv_create);

@@ -7,14 +7,13 @@
 
 #include <linux/err.h>
 #include <linux/kconfig.h>
-#include <linux/types.h>
 
 struct dpmgr_vtl;
 
 #if IS_ENABLED(CONFIG_HYPERV)
-struct dpmgr_vtl *dpmgr_vtl_hyperv_create(u64 probe_pfn);
+struct dpmgr_vtl *dpmgr_vtl_hyperv_create(void);
 #else
-static inline struct dpmgr_vtl *dpmgr_vtl_hyperv_create(u64 probe_pfn)
+static inline struct dpmgr_vtl *dpmgr_vtl_hyperv_create(void)
 {
 	return ERR_PTR(-ENODEV);
 }

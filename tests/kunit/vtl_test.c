@@ -463,7 +463,7 @@ static void cpus_do_not_meet_in_the_map_or_in_an_input_page(struct kunit *test)
 static void without_hyperv_below_there_is_no_such_backend(struct kunit *test)
 {
 	KUNIT_EXPECT_EQ(test, -ENODEV,
-			PTR_ERR_OR_ZERO(dpmgr_vtl_hyperv_create(LOW_BASE)));
+			PTR_ERR_OR_ZERO(dpmgr_vtl_hyperv_create()));
 }
 
 static struct kunit_case cases[] = {
