@@ -101,7 +101,8 @@ struct dpmgr_streams {
 	u32 max_pages;
 };
 
-#define DPMGR_VISIBILITIES	2
+/* The length of arrays by visibility: there is none that is 0. */
+#define DPMGR_VISIBILITIES	(DPMGR_PRIVATE + 1)
 #define DPMGR_NO_VTOM		(-1)
 
 /**

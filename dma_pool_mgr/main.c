@@ -291,7 +291,7 @@ static int parse_params(struct parsed *parsed)
 	unsigned int v;
 	int ret;
 
-	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
+	for (v = DPMGR_SHARED; v < DPMGR_VISIBILITIES; v++) {
 		ret = parse_list(dpmgr_visibility_name(v), *lists[v],
 				 parsed->ranges[v], RANGES_MAX);
 		if (ret < 0)

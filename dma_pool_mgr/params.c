@@ -31,7 +31,7 @@ static int check_params(const struct dpmgr_client_params *params,
 		return ret;
 
 	ret = -EINVAL;
-	*rule = "visibility must be DPMGR_SHARED or DPMGR_PRIVATE";
+	*rule = "visibility must be given: DPMGR_SHARED or DPMGR_PRIVATE";
 	if (params->visibility != DPMGR_SHARED &&
 	    params->visibility != DPMGR_PRIVATE)
 		return ret;

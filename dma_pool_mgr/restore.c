@@ -315,7 +315,8 @@ static struct dpmgr_client *restore_client(struct dpmgr *mgr,
 	const struct dpmgr_abi_client *client = &state->clients[i];
 	struct dpmgr_client_saved saved = {
 		.name = state->strings + le32_to_cpu(client->name),
-		.visibility = client->visibility,
+		.visibility = client->visibility == DPMGR_ABI_SHARED ?
+			      DPMGR_SHARED : DPMGR_PRIVATE,
 		.lower_vtl = client->lower_vtl,
 		.vtl0_mask = client->vtl0_mask,
 	};

@@ -109,6 +109,11 @@ static void save_strings(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
 	dpmgr_state_end(writer);
 }
 
+static u8 abi_visibility(enum dpmgr_visibility visibility)
+{
+	return visibility == DPMGR_SHARED ? DPMGR_ABI_SHARED : DPMGR_ABI_PRIVATE;
+}
+
 static void save_ranges(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
 {
 	struct dpmgr_page_range_info info;
@@ -120,7 +125,7 @@ static void save_ranges(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
 		const struct dpmgr_abi_range range = {
 			.base_pfn = cpu_to_le64(info.base_pfn),
 			.nr_pages = cpu_to_le64(info.nr_pages),
-			.visibility = pool->visibility,
+			.visibility = abi_visibility(pool->visibility),
 		};
 
 		dpmgr_state_append(writer, &range, sizeof(range));
@@ -139,7 +144,7 @@ static u32 save_clients(struct dpmgr *mgr, struct dpmgr_state_writer *writer)
 		struct dpmgr_client *client = dpmgr_client_at(node);
 		const struct dpmgr_abi_client saved = {
 			.name = cpu_to_le32(client->saved_name),
-			.visibility = client->visibility,
+			.visibility = abi_visibility(client->visibility),
 			.lower_vtl = client->lower_vtl,
 			.vtl0_mask = client->vtl0_mask,
 		};

@@ -120,9 +120,12 @@ struct dpmgr_client;
  * enum dpmgr_visibility - who can see a client's buffers
  * @DPMGR_SHARED: visible to the host and to every VTL
  * @DPMGR_PRIVATE: the guest's own
+ *
+ * Neither is 0: memory is never shown to the host because a driver forgot to say what
+ * it wants.
  */
 enum dpmgr_visibility {
-	DPMGR_SHARED,
+	DPMGR_SHARED = 1,
 	DPMGR_PRIVATE,
 };
 
@@ -199,7 +202,7 @@ enum dpmgr_lower_vtl {
  * @size: sizeof(struct dpmgr_client_params), bytes
  * @name: unique among live clients, 1 to DPMGR_NAME_MAX printable ASCII bytes
  *	without a space or an '!', and not "." or ".."; copied
- * @visibility: which kind of pool
+ * @visibility: which kind of pool; has no default
  * @lower_vtl: whether VTL0 must be able to reach the buffers
  * @persistent: whether buffers outlive a kexec
  * @node: preferred NUMA node of the buffers, or NUMA_NO_NODE

@@ -65,8 +65,8 @@ static int streaming_init(struct streaming *s, struct device *dev,
 	};
 	struct dpmgr_config config = {
 		.mapping = &bench_zeroing,
-		.ranges = { &range },
-		.nr_ranges = { 1 },
+		.ranges[DPMGR_SHARED] = &range,
+		.nr_ranges[DPMGR_SHARED] = 1,
 		.isolation = isolation,
 		.vtom_bit = DPMGR_NO_VTOM,
 	};

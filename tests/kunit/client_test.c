@@ -128,7 +128,8 @@ static void each_bad_parameter_is_refused(struct kunit *test)
 	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "line\n");
 	KUNIT_EXPECT_CREATE(-EINVAL, p.name = "caf\xc3\xa9");
 	KUNIT_EXPECT_CREATE(-ENAMETOOLONG, p.name = sixty_four);
-	KUNIT_EXPECT_CREATE(-EINVAL, p.visibility = 2);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.visibility = 0);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.visibility = DPMGR_VISIBILITIES);
 	KUNIT_EXPECT_CREATE(-EINVAL, p.visibility = -1);
 	KUNIT_EXPECT_CREATE(-EINVAL, p.lower_vtl = 2);
 	KUNIT_EXPECT_CREATE(-EINVAL, p.node = -2);

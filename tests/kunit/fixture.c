@@ -151,8 +151,11 @@ struct fixture *fixture_memory(struct kunit *test)
 	f->state = fixture_range(test, STATE_SIZE);
 	f->config = (struct dpmgr_config){
 		.mapping = &test_mapping,
-		.ranges = { &f->shared, f->private },
-		.nr_ranges = { 1, 2 },
+		.ranges = {
+			[DPMGR_SHARED] = &f->shared,
+			[DPMGR_PRIVATE] = f->private,
+		},
+		.nr_ranges = { [DPMGR_SHARED] = 1, [DPMGR_PRIVATE] = 2 },
 		.state = &f->state,
 		.vtom_bit = DPMGR_NO_VTOM,
 	};
@@ -314,7 +317,7 @@ void fixture_expect_all_free(struct kunit *test, struct fixture *f)
 	/* The worker also forgets clients that nobody has any more. */
 	flush_work(&f->mgr->drain_work);
 	dpmgr_streams_flush(f->mgr);
-	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
+	for (v = DPMGR_SHARED; v < DPMGR_VISIBILITIES; v++) {
 		struct dpmgr_pool *pool = f->mgr->pools[v];
 
 		while (dpmgr_pool_scrub(pool))

@@ -150,7 +150,7 @@ static void a_device_with_dma_operations_of_its_own_is_refused(struct kunit *tes
 	set_dma_ops(f->dev, &own_ops);
 	if (!get_dma_ops(f->dev))
 		kunit_skip(test, "needs ARCH_HAS_DMA_OPS");
-	for (v = 0; v < DPMGR_VISIBILITIES; v++) {
+	for (v = DPMGR_SHARED; v < DPMGR_VISIBILITIES; v++) {
 		for (persistent = 0; persistent < 2; persistent++) {
 			fixture_log_start(&log);
 			client = create(f, v, persistent);
