@@ -14,6 +14,8 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/refcount.h>
@@ -288,9 +290,21 @@ static int map_pieces(const struct dpmgr_buf *buf, struct vm_area_struct *vma)
 		ret = remap_pfn_range(vma, addr, pfn_of(buf, i) | PHYS_PFN(bias),
 				      size, vma->vm_page_prot);
 		if (ret)
-			return ret;
+			goto unmap;
 	}
 	return 0;
+
+unmap:
+	/* Other threads reach what is mapped, and the buffer may go before the area. */
+	if (addr > vma->vm_start)
+		zap_vma_ptes(vma, vma->vm_start, addr - vma->vm_start);
+	return ret;
+}
+
+/* Its areas' operations are sysfs's own, which don't tell when the last is gone. */
+static bool is_of_sysfs(const struct vm_area_struct *vma)
+{
+	return vma->vm_file && file_inode(vma->vm_file)->i_sb->s_magic == SYSFS_MAGIC;
 }
 
 /**
@@ -305,7 +319,8 @@ static int map_pieces(const struct dpmgr_buf *buf, struct vm_area_struct *vma)
  *
  * Context: may sleep.
  * Return: 0; -ESTALE for a stale handle; -EINVAL for an area beyond the buffer's
- * end or a private one; -ENOMEM; what remap_pfn_range() gives.
+ * end or a private one; -EOPNOTSUPP for a file of sysfs; -ENOMEM; what
+ * remap_pfn_range() gives. After an error nothing is mapped.
  */
 int dpmgr_buf_mmap(struct dpmgr_buf *buf, struct vm_area_struct *vma)
 {
@@ -318,6 +333,12 @@ int dpmgr_buf_mmap(struct dpmgr_buf *buf, struct vm_area_struct *vma)
 	    vma_pages(vma) > buf->nr_pages - vma->vm_pgoff ||
 	    !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
+	if (is_of_sysfs(vma)) {
+		dev_err(buf->client->dev,
+			"dma_pool_mgr: %s: a file of sysfs can't map a buffer, which must know when it is unmapped; use a character device\n",
+			buf->client->name);
+		return -EOPNOTSUPP;
+	}
 	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL);
 	if (!mapping)
 		return -ENOMEM;

@@ -551,7 +551,7 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 
 /**
  * dpmgr_alloc() - allocate a buffer
- * @client: the client
+ * @client: the client, or an ERR_PTR, which is returned
  * @size: bytes; rounded up to pages, 1 at least
  * @gfp: GFP_KERNEL, GFP_NOIO, GFP_NOFS, GFP_ATOMIC or GFP_NOWAIT, and
  *	__GFP_NOWARN
@@ -570,18 +570,18 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 {
 	const u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
 	struct alloc_args args = {
-		.request = {
-			.nr_pages = nr_pages,
-			.node = client->node_id,
-			.persistent = client->persistent,
-			.end_pfn = client->end_pfn,
-		},
+		.request.nr_pages = nr_pages,
 		.slack = PFN_PHYS(nr_pages) - size,
 		.gfp = gfp,
 		.tag = tag,
 	};
 	struct dpmgr_buf *buf;
 
+	if (IS_ERR(client))
+		return ERR_CAST(client);
+	args.request.node = client->node_id;
+	args.request.persistent = client->persistent;
+	args.request.end_pfn = client->end_pfn;
 	if (unlikely(!size || !tag || gfp & ~DPMGR_GFP_KNOWN ||
 		     nr_pages > client->max_pages))
 		buf = ERR_PTR(-EINVAL);
@@ -705,7 +705,8 @@ static void (*devm_action(const struct dpmgr_client *client))(void *buf)
 
 /**
  * devm_dpmgr_alloc() - allocate a buffer that goes with its driver
- * @client: the client
+ * @client: a client from devm_dpmgr_client_create(), which goes later than its buffers;
+ *	or an ERR_PTR, which is returned
  * @size: as for dpmgr_alloc()
  * @gfp: as for dpmgr_alloc(); must allow blocking
  * @tag: as for dpmgr_alloc()
@@ -714,14 +715,24 @@ static void (*devm_action(const struct dpmgr_client *client))(void *buf)
  * is parked and another is freed. Free it with devm_dpmgr_free(), if at all.
  *
  * Context: may sleep.
- * Return: as dpmgr_alloc().
+ * Return: as dpmgr_alloc(); -EINVAL for another client, too.
  */
 struct dpmgr_buf *devm_dpmgr_alloc(struct dpmgr_client *client, size_t size,
 				   gfp_t gfp, const char *tag)
 {
-	struct dpmgr_buf *buf = dpmgr_alloc(client, size, gfp, tag);
+	struct dpmgr_buf *buf;
 	int ret;
 
+	if (IS_ERR(client))
+		return ERR_CAST(client);
+	/* Any other is destroyed before: its buffers would be given up twice. */
+	if (!client->is_devm) {
+		dev_err(client->dev,
+			"dma_pool_mgr: %s: devm_dpmgr_alloc() needs a client from devm_dpmgr_client_create()\n",
+			client->name);
+		return ERR_PTR(-EINVAL);
+	}
+	buf = dpmgr_alloc(client, size, gfp, tag);
 	if (IS_ERR(buf))
 		return buf;
 	ret = devm_add_action(client->dev, devm_action(client), buf);
@@ -736,13 +747,15 @@ EXPORT_SYMBOL_NS_GPL(devm_dpmgr_alloc, DMA_POOL_MGR);
 /**
  * devm_dpmgr_free() - free a buffer before its driver goes
  * @client: the client
- * @buf: from devm_dpmgr_alloc()
+ * @buf: from devm_dpmgr_alloc(); or NULL or an ERR_PTR
  *
  * Context: may sleep.
  * Return: as dpmgr_free().
  */
 int devm_dpmgr_free(struct dpmgr_client *client, struct dpmgr_buf *buf)
 {
+	if (IS_ERR_OR_NULL(buf))
+		return 0;
 	devm_remove_action(client->dev, devm_action(client), buf);
 	return dpmgr_free(buf);
 }

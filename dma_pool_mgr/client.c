@@ -465,6 +465,7 @@ static void leave(struct dpmgr_client *client)
 	client->freeze = NULL;
 	client->thaw = NULL;
 	client->bad_page = NULL;
+	client->is_devm = false;
 	if (mgr->phase == DPMGR_COMMITTED && client->persistent)
 		dpmgr_client_hold_module(client, false);
 	if (mgr->ended)
@@ -536,7 +537,10 @@ devm_dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 	if (IS_ERR(client))
 		return client;
 	ret = devm_add_action_or_reset(dev, devm_client_destroy, client);
-	return ret ? ERR_PTR(ret) : client;
+	if (ret)
+		return ERR_PTR(ret);
+	client->is_devm = true;
+	return client;
 }
 EXPORT_SYMBOL_NS_GPL(devm_dpmgr_client_create, DMA_POOL_MGR);
 

@@ -153,6 +153,7 @@ struct dpmgr_tag {
  * @freeze: as asked for
  * @thaw: as asked for
  * @bad_page: as asked for
+ * @is_devm: it goes with its driver; written by who creates it. False while absent
  * @holds_module: it holds the manager's module. @mgr's lock
  * @backing: where buffers come from
  * @node_id: preferred NUMA node
@@ -215,6 +216,7 @@ struct dpmgr_client {
 	int (*freeze)(struct dpmgr_client *client);
 	void (*thaw)(struct dpmgr_client *client);
 	void (*bad_page)(struct dpmgr_client *client, u64 pfn);
+	bool is_devm;
 	bool holds_module;
 	struct dpmgr_backing backing;
 	int node_id;

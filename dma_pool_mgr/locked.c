@@ -107,6 +107,9 @@ static struct dpmgr_locked *try_alloc(u32 nr_pages, int node, u64 end_pfn,
 	struct dpmgr_locked *locked;
 	size_t size;
 
+	/* Where nothing may be waited for, pages come in one piece or not at all. */
+	if (!may_block && nr_pages > MAX_ORDER_NR_PAGES)
+		return ERR_PTR(-ENOMEM);
 	size = struct_size(locked, pages, nr_pages);
 	locked = may_block ? kvzalloc(size, gfp & ~__GFP_DMA32) :
 			     kzalloc(size, gfp & ~__GFP_DMA32);

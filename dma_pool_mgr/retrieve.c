@@ -76,6 +76,8 @@ struct dpmgr_buf *dpmgr_retrieve_next(struct dpmgr_client *client)
 	struct dpmgr_tag *tag;
 	int ret;
 
+	if (IS_ERR(client))
+		return ERR_CAST(client);
 	guard(mutex)(&client->lock);
 	ret = check_turn(client);
 	if (ret)
@@ -100,6 +102,8 @@ struct dpmgr_buf *dpmgr_retrieve_tag(struct dpmgr_client *client, const char *ta
 	struct dpmgr_tag *found;
 	int ret;
 
+	if (IS_ERR(client))
+		return ERR_CAST(client);
 	guard(mutex)(&client->lock);
 	ret = check_turn(client);
 	if (ret)
@@ -128,6 +132,8 @@ struct dpmgr_buf *dpmgr_retrieve_pfn(struct dpmgr_client *client, u64 pfn,
 	struct dpmgr_buf *buf;
 	int ret;
 
+	if (IS_ERR(client))
+		return ERR_CAST(client);
 	guard(mutex)(&client->lock);
 	ret = check_turn(client);
 	if (ret)
@@ -216,9 +222,12 @@ bool dpmgr_client_free_some(struct dpmgr_client *client, bool kept)
  */
 int dpmgr_client_finish(struct dpmgr_client *client)
 {
-	struct dpmgr *mgr = client->mgr;
+	struct dpmgr *mgr;
 	int ret;
 
+	if (IS_ERR(client))
+		return PTR_ERR(client);
+	mgr = client->mgr;
 	scoped_guard(mutex, &client->lock) {
 		ret = check_turn(client);
 		if (ret)
@@ -248,6 +257,8 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_finish, DMA_POOL_MGR);
  */
 int dpmgr_client_stopped(struct dpmgr_client *client)
 {
+	if (IS_ERR(client))
+		return PTR_ERR(client);
 	scoped_guard(mutex, &client->lock) {
 		if (READ_ONCE(client->frozen))
 			return -EBUSY;
@@ -354,6 +365,8 @@ int dpmgr_client_set_state(struct dpmgr_client *client, const void *data,
 	const char *rule;
 	int ret;
 
+	if (IS_ERR(client))
+		return PTR_ERR(client);
 	if (!client->persistent || (len && !data)) {
 		rule = "only a persistent client has one, and its data is not NULL";
 		ret = -EINVAL;
@@ -390,6 +403,8 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_set_state, DMA_POOL_MGR);
 ssize_t dpmgr_client_get_state(struct dpmgr_client *client, void *data,
 			       size_t size)
 {
+	if (IS_ERR(client))
+		return PTR_ERR(client);
 	guard(mutex)(&client->mgr->lock);
 	if (!client->state)
 		return -ENOENT;
@@ -429,6 +444,8 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_client_dev, DMA_POOL_MGR);
  */
 int dpmgr_client_set_keepalive(struct dpmgr_client *client, bool keepalive)
 {
+	if (IS_ERR(client))
+		return PTR_ERR(client);
 	guard(raw_spinlock_irqsave)(&client->buf_lock);
 	if (client->freezing)
 		return -EBUSY;

@@ -380,55 +380,6 @@ static void locked_pages_can_be_mapped_in_pieces(struct kunit *test)
 	dpmgr_client_destroy(client);
 }
 
-static void a_devm_buffer_goes_with_its_driver(struct kunit *test)
-{
-	struct fixture *f = test->priv;
-	struct dpmgr_client *keeps = create(test, "keeps", DPMGR_PRIVATE, true);
-	struct dpmgr_client *drops = create(test, "drops", DPMGR_SHARED, false);
-	struct dpmgr_buf *freed;
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, devm_dpmgr_alloc(keeps, 1, GFP_KERNEL,
-							    "parked"));
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, devm_dpmgr_alloc(drops, 1, GFP_KERNEL,
-							    "freed"));
-	freed = devm_dpmgr_alloc(drops, 1, GFP_KERNEL, "freed before");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, freed);
-	KUNIT_EXPECT_EQ(test, 0, devm_dpmgr_free(drops, freed));
-
-	kunit_device_unregister(test, f->dev);
-	dpmgr_drain(f->mgr);
-	KUNIT_EXPECT_EQ(test, fixture_used(f->mgr->pools[DPMGR_SHARED]), 0);
-	KUNIT_EXPECT_EQ(test, fixture_used(f->mgr->pools[DPMGR_PRIVATE]), 1);
-	KUNIT_EXPECT_EQ(test, keeps->nr_bufs, 1);
-	dpmgr_client_destroy(keeps);
-	dpmgr_client_destroy(drops);
-}
-
-static void a_devm_buffer_that_is_gone_already_is_let_be(struct kunit *test)
-{
-	struct fixture *f = test->priv;
-	struct dpmgr_client *keeps = create(test, "keeps", DPMGR_PRIVATE, true);
-	struct dpmgr_client *drops = create(test, "drops", DPMGR_SHARED, false);
-	struct dpmgr_buf *parked, *freed;
-
-	parked = devm_dpmgr_alloc(keeps, 1, GFP_KERNEL, "tag");
-	freed = devm_dpmgr_alloc(drops, 1, GFP_KERNEL, "tag");
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(parked));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(freed));
-	/* The next who allocate get the same pages, and not the same handles. */
-	parked = fixture_alloc(test, keeps, 1, "other");
-	freed = fixture_alloc(test, drops, 1, "other");
-
-	kunit_device_unregister(test, f->dev);
-	KUNIT_EXPECT_EQ(test, dpmgr_buf_size(parked), 1);
-	KUNIT_EXPECT_EQ(test, dpmgr_buf_size(freed), 1);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(parked));
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_free(freed));
-	dpmgr_client_destroy(keeps);
-	dpmgr_client_destroy(drops);
-	fixture_expect_all_free(test, f);
-}
-
 static struct kunit_case cases[] = {
 	KUNIT_CASE(private_pages_that_need_not_persist_come_from_the_kernel),
 	KUNIT_CASE(locked_pages_are_mapped_as_they_are_allocated),
@@ -440,8 +391,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_scatter_list_names_every_byte_once),
 	KUNIT_CASE(a_user_mapping_holds_its_buffer),
 	KUNIT_CASE(locked_pages_can_be_mapped_in_pieces),
-	KUNIT_CASE(a_devm_buffer_goes_with_its_driver),
-	KUNIT_CASE(a_devm_buffer_that_is_gone_already_is_let_be),
 	{}
 };
 
