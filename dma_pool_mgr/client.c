@@ -366,7 +366,7 @@ try_create(struct dpmgr *mgr, struct device *dev,
  *
  * Context: may sleep.
  * Return: the client; an ERR_PTR of -EINVAL, -ENAMETOOLONG, -E2BIG, -EEXIST,
- * -ENODEV, -EOPNOTSUPP, -ENOSPC, -ENOMEM or -EBUSY, see the table of errors.
+ * -ENODEV, -EOPNOTSUPP, -ENOSPC, -ENOMEM, -EBUSY or -EDEADLK, see the table of errors.
  */
 struct dpmgr_client *
 dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
@@ -384,6 +384,10 @@ dpmgr_client_create(struct dpmgr *mgr, struct device *dev,
 		return ERR_PTR(-EINVAL);
 	}
 	ret = dpmgr_params_copy(&copy, params, &rule);
+	if (!ret && READ_ONCE(mgr->map->caller) == current) {
+		rule = "a target's operation may not create a client, which looks at the map";
+		ret = -EDEADLK;
+	}
 	client = ret ? ERR_PTR(ret) : try_create(mgr, dev, &copy, &rule);
 	if (IS_ERR(client))
 		dev_err(dev, "dma_pool_mgr: client \"%*pE\" refused: %s (%pe)\n",

@@ -13,11 +13,14 @@
 struct device;
 struct dpmgr_pool;
 struct module;
+struct task_struct;
 
 /**
  * struct dpmgr_map - what devices may see at which address
  * @module: held by each region and target but the pools' regions; NULL in tests
  * @lock: protects all of the map; held over the targets' operations
+ * @caller: the task that is in a target's operation, or NULL. Written under @lock; a
+ *	task that reads its own address is that one
  * @regions: all regions, by range
  * @top: enabled regions that none hides, by range; they don't overlap
  * @targets: struct dpmgr_map_target, in the order in which they are told to map
@@ -28,6 +31,7 @@ struct module;
 struct dpmgr_map {
 	struct module *module;
 	struct mutex lock;		/* see above */
+	struct task_struct *caller;
 	struct rb_root_cached regions;
 	struct rb_root_cached top;
 	struct list_head targets;

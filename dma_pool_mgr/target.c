@@ -155,13 +155,26 @@ static int result(int ret)
 	return ret > 0 || ret == -ENOTRECOVERABLE ? -EIO : ret;
 }
 
+static int call(struct dpmgr_map_target *target,
+		int (*op)(void *context, const struct dpmgr_map_extent *extent),
+		const struct dpmgr_map_extent *extent)
+{
+	int ret;
+
+	lockdep_assert_held(&target->map->lock);
+	WRITE_ONCE(target->map->caller, current);
+	ret = result(op(target->context, extent));
+	WRITE_ONCE(target->map->caller, NULL);
+	return ret;
+}
+
 static int op_map(struct dpmgr_map_target *target, const struct dpmgr_map_extent *extent)
 {
 	int ret;
 
 	if ((target->needs & DPMGR_MAP_NEEDS_VADDR) && !extent->vaddr)
 		return -EOPNOTSUPP;
-	ret = result(target->ops->map(target->context, extent));
+	ret = call(target, target->ops->map, extent);
 	if (ret)
 		return ret;
 	target->nr_mapped++;
@@ -172,7 +185,7 @@ static int op_map(struct dpmgr_map_target *target, const struct dpmgr_map_extent
 static int op_unmap(struct dpmgr_map_target *target,
 		    const struct dpmgr_map_extent *extent)
 {
-	int ret = result(target->ops->unmap(target->context, extent));
+	int ret = call(target, target->ops->unmap, extent);
 
 	if (ret) {
 		target->nr_unmap_failures++;

@@ -97,6 +97,7 @@ struct dpmgr_client;
  * -EBUSY          the client is frozen, or a kexec is under way; or, for a call of
  *                 the manager's, that it is not its turn, or that a device may
  *                 still write what is to be reclaimed
+ * -EDEADLK        a target's operation would wait for the map that it is called by
  * -ECANCELED      a driver refused to freeze, and it was to be all or nothing
  * -ENOTEMPTY      buffers or driver state that nobody claimed are still there
  * -EMSGSIZE       the driver's state is longer than the limit or the room for it

@@ -125,8 +125,8 @@ struct dpmgr_map_extent {
  *	of the whole extent
  *
  * Both are called in process context, holding the map's mutex: they may sleep, and
- * must not call anything of the map's, nor retrieve, finish or destroy a client, nor wait
- * for one who does.
+ * must not call anything of the map's, nor create (-EDEADLK), retrieve, finish or destroy
+ * a client, nor wait for one who does.
  */
 struct dpmgr_map_target_ops {
 	int (*map)(void *context, const struct dpmgr_map_extent *extent);

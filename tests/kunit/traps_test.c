@@ -315,7 +315,66 @@ static void a_huge_atomic_allocation_just_fails(struct kunit *test)
 	dpmgr_client_destroy(client);
 }
 
+/* ---- targets --------------------------------------------------------------- */
+
+/* What a target's operations saw when they created a client. */
+static struct {
+	struct fixture *f;
+	int map;
+	int unmap;
+} in_target;
+
+static int create_error(void)
+{
+	struct dpmgr_client_params params = fixture_params("client");
+	struct dpmgr_client *client;
+
+	client = dpmgr_client_create(in_target.f->mgr, in_target.f->dev, &params);
+	if (IS_ERR(client))
+		return PTR_ERR(client);
+	dpmgr_client_destroy(client);
+	return 0;
+}
+
+static int create_in_map(void *context, const struct dpmgr_map_extent *extent)
+{
+	in_target.map = create_error();
+	return 0;
+}
+
+static int create_in_unmap(void *context, const struct dpmgr_map_extent *extent)
+{
+	in_target.unmap = create_error();
+	return 0;
+}
+
+static void a_target_cannot_create_a_client(struct kunit *test)
+{
+	static const struct dpmgr_map_target_ops ops = {
+		.map = create_in_map,
+		.unmap = create_in_unmap,
+	};
+	const struct dpmgr_map_target_params params = {
+		.size = sizeof(params),
+		.name = "target",
+		.ops = &ops,
+		.owner = THIS_MODULE,
+	};
+	struct dpmgr_map_target *target;
+
+	in_target.f = test->priv;
+	target = dpmgr_map_target_register(in_target.f->mgr, &params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	KUNIT_EXPECT_EQ(test, in_target.map, -EDEADLK);
+	/* Others may, also while it is registered. */
+	KUNIT_EXPECT_EQ(test, 0, create_error());
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_map_target_unregister(target));
+	KUNIT_EXPECT_EQ(test, in_target.unmap, -EDEADLK);
+	KUNIT_EXPECT_EQ(test, 0, create_error());
+}
+
 static struct kunit_case cases[] = {
+	KUNIT_CASE(a_target_cannot_create_a_client),
 	KUNIT_CASE(a_client_that_is_an_error_gives_that_error),
 	KUNIT_CASE(freeing_nothing_is_nothing),
 	KUNIT_CASE(a_devm_buffer_goes_with_its_driver),
