@@ -28,6 +28,7 @@
 #include <linux/export.h>
 #include <linux/gfp.h>
 #include <linux/instruction_pointer.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
@@ -168,6 +169,9 @@ void dpmgr_buf_release(struct dpmgr_buf *buf)
 		drain_later(buf);
 }
 
+/* The most that dpmgr_pages_take() takes. */
+#define ALIGN_ORDER_MAX	31
+
 /* What an allocation asks for, worked out. */
 struct alloc_args {
 	struct dpmgr_page_request request;
@@ -197,8 +201,8 @@ static int take_locked(const struct dpmgr_client *client,
 {
 	struct dpmgr_locked *locked;
 
-	locked = dpmgr_locked_alloc(buf->nr_pages, client->node_id,
-				    client->end_pfn, args->gfp);
+	locked = dpmgr_locked_alloc(buf->nr_pages, args->request.align_order,
+				    client->node_id, client->end_pfn, args->gfp);
 	if (IS_ERR(locked))
 		return PTR_ERR(locked);
 	buf->locked = locked;
@@ -307,7 +311,7 @@ static struct dpmgr_buf *try_open_stock(struct dpmgr_client *client,
 	guard(rcu)();
 	if (READ_ONCE(client->frozen))
 		return ERR_PTR(-EBUSY);
-	buf = dpmgr_open_stock_get(client, args->request.nr_pages);
+	buf = dpmgr_open_stock_get(client, &args->request);
 	if (!buf)
 		return NULL;
 	dpmgr_pool_clear(client->backing.pool, buf->base_pfn, buf->nr_pages);
@@ -499,6 +503,8 @@ static const char *refusal(const struct dpmgr_client *client, size_t size,
 			return "the size must not be 0";
 		if (args->gfp & ~DPMGR_GFP_KNOWN)
 			return "gfp must be GFP_KERNEL, _NOIO, _NOFS, _ATOMIC or _NOWAIT";
+		if (args->request.align_order > ALIGN_ORDER_MAX)
+			return "align must be a power of two, and 2^31 pages at most";
 		return "a tag has 1 to 31 printable ASCII bytes";
 	case -E2BIG:
 		return "above what could ever be had in one piece within the device's reach";
@@ -532,7 +538,8 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 	const char *tag = args->tag ?: "(null)";
 	int ret = dpmgr_text_check(args->tag, DPMGR_TAG_MAX, ' ');
 
-	if (!ret && (!size || args->gfp & ~DPMGR_GFP_KNOWN))
+	if (!ret && (!size || args->gfp & ~DPMGR_GFP_KNOWN ||
+		     args->request.align_order > ALIGN_ORDER_MAX))
 		ret = -EINVAL;
 	if (!ret && nr_pages > client->max_pages)
 		ret = -E2BIG;
@@ -549,28 +556,14 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 	return buf;
 }
 
-/**
- * dpmgr_alloc() - allocate a buffer
- * @client: the client, or an ERR_PTR, which is returned
- * @size: bytes; rounded up to pages, 1 at least
- * @gfp: GFP_KERNEL, GFP_NOIO, GFP_NOFS, GFP_ATOMIC or GFP_NOWAIT, and
- *	__GFP_NOWARN
- * @tag: what it is for, 1 to DPMGR_TAG_MAX printable ASCII bytes; copied. The
- *	same tag may be used again
- *
- * The buffer's pages are zero. Those of a pool are physically contiguous; those
- * of a private client that doesn't persist may not be.
- *
- * Context: any but NMI if @gfp does not allow blocking; may sleep otherwise.
- * Return: the buffer; -EINVAL, -ENAMETOOLONG, -E2BIG, -EDQUOT, -ENOSPC, -ENOMEM or
- * -EBUSY; -EOPNOTSUPP for locked pages; -EIO for a VTL0 client; see the table of errors.
- */
-struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
-			      gfp_t gfp, const char *tag)
+static __always_inline struct dpmgr_buf *
+alloc_buf(struct dpmgr_client *client, size_t size, unsigned int align_order,
+	  gfp_t gfp, const char *tag)
 {
 	const u64 nr_pages = (u64)(size >> PAGE_SHIFT) + !!offset_in_page(size);
 	struct alloc_args args = {
 		.request.nr_pages = nr_pages,
+		.request.align_order = align_order,
 		.slack = PFN_PHYS(nr_pages) - size,
 		.gfp = gfp,
 		.tag = tag,
@@ -583,7 +576,7 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 	args.request.persistent = client->persistent;
 	args.request.end_pfn = client->end_pfn;
 	if (unlikely(!size || !tag || gfp & ~DPMGR_GFP_KNOWN ||
-		     nr_pages > client->max_pages))
+		     align_order > ALIGN_ORDER_MAX || nr_pages > client->max_pages))
 		buf = ERR_PTR(-EINVAL);
 	else if (gfpflags_allow_blocking(gfp))
 		buf = alloc_blocking(client, &args);
@@ -591,7 +584,59 @@ struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
 		buf = alloc_atomic(client, &args);
 	return IS_ERR(buf) ? refuse(client, size, &args, buf) : buf;
 }
+
+/**
+ * dpmgr_alloc() - allocate a buffer
+ * @client: the client, or an ERR_PTR, which is returned
+ * @size: bytes; rounded up to pages, 1 at least
+ * @gfp: GFP_KERNEL, GFP_NOIO, GFP_NOFS, GFP_ATOMIC or GFP_NOWAIT, and
+ *	__GFP_NOWARN
+ * @tag: what it is for, 1 to DPMGR_TAG_MAX printable ASCII bytes; copied. The
+ *	same tag may be used again
+ *
+ * The buffer's pages are zero. Those of a pool are physically contiguous; those
+ * of a private client that doesn't persist may not be. It begins at a page, whatever
+ * its length: see dpmgr_alloc_aligned().
+ *
+ * Context: any but NMI if @gfp does not allow blocking; may sleep otherwise.
+ * Return: the buffer; -EINVAL, -ENAMETOOLONG, -E2BIG, -EDQUOT, -ENOSPC, -ENOMEM or
+ * -EBUSY; -EOPNOTSUPP for locked pages; -EIO for a VTL0 client; see the table of errors.
+ */
+struct dpmgr_buf *dpmgr_alloc(struct dpmgr_client *client, size_t size,
+			      gfp_t gfp, const char *tag)
+{
+	return alloc_buf(client, size, 0, gfp, tag);
+}
 EXPORT_SYMBOL_NS_GPL(dpmgr_alloc, DMA_POOL_MGR);
+
+/**
+ * dpmgr_alloc_aligned() - allocate a buffer whose address is aligned
+ * @client: as for dpmgr_alloc()
+ * @size: as for dpmgr_alloc()
+ * @align: bytes, a power of two, up to 2^31 pages: the buffer's physical address, and
+ *	its DMA address, are a multiple of it
+ * @gfp: as for dpmgr_alloc()
+ * @tag: as for dpmgr_alloc()
+ *
+ * dma_alloc_coherent() aligns by roundup_pow_of_two(@size), which a driver may have
+ * counted on. With an @align of more than a page, the pages of a private client that
+ * doesn't persist are contiguous as well; the kernel may not have such.
+ *
+ * A buffer that is retrieved is where it was, and so aligned as it was.
+ *
+ * Context: as dpmgr_alloc().
+ * Return: as dpmgr_alloc(); -EINVAL for another @align, too.
+ */
+struct dpmgr_buf *dpmgr_alloc_aligned(struct dpmgr_client *client, size_t size,
+				      size_t align, gfp_t gfp, const char *tag)
+{
+	unsigned int align_order = ALIGN_ORDER_MAX + 1;
+
+	if (is_power_of_2(align))
+		align_order = get_order(align);
+	return alloc_buf(client, size, align_order, gfp, tag);
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_alloc_aligned, DMA_POOL_MGR);
 
 /* Both parties: who gives it up now, and who had done so before. */
 static int report_stale(const struct dpmgr_buf *buf, const char *call,
@@ -686,77 +731,3 @@ int dpmgr_buf_park(struct dpmgr_buf *buf)
 	return -EINVAL;
 }
 EXPORT_SYMBOL_NS_GPL(dpmgr_buf_park, DMA_POOL_MGR);
-
-static void devm_buf_park(void *buf)
-{
-	dpmgr_buf_park(buf);
-}
-
-static void devm_buf_free(void *buf)
-{
-	dpmgr_free(buf);
-}
-
-/* Parked if another client may retrieve it, else freed. */
-static void (*devm_action(const struct dpmgr_client *client))(void *buf)
-{
-	return client->persistent ? devm_buf_park : devm_buf_free;
-}
-
-/**
- * devm_dpmgr_alloc() - allocate a buffer that goes with its driver
- * @client: a client from devm_dpmgr_client_create(), which goes later than its buffers;
- *	or an ERR_PTR, which is returned
- * @size: as for dpmgr_alloc()
- * @gfp: as for dpmgr_alloc(); must allow blocking
- * @tag: as for dpmgr_alloc()
- *
- * When the driver of the client's device is unbound, a persistent client's buffer
- * is parked and another is freed. Free it with devm_dpmgr_free(), if at all.
- *
- * Context: may sleep.
- * Return: as dpmgr_alloc(); -EINVAL for another client, too.
- */
-struct dpmgr_buf *devm_dpmgr_alloc(struct dpmgr_client *client, size_t size,
-				   gfp_t gfp, const char *tag)
-{
-	struct dpmgr_buf *buf;
-	int ret;
-
-	if (IS_ERR(client))
-		return ERR_CAST(client);
-	/* Any other is destroyed before: its buffers would be given up twice. */
-	if (!client->is_devm) {
-		dev_err(client->dev,
-			"dma_pool_mgr: %s: devm_dpmgr_alloc() needs a client from devm_dpmgr_client_create()\n",
-			client->name);
-		return ERR_PTR(-EINVAL);
-	}
-	buf = dpmgr_alloc(client, size, gfp, tag);
-	if (IS_ERR(buf))
-		return buf;
-	ret = devm_add_action(client->dev, devm_action(client), buf);
-	if (ret) {
-		dpmgr_free(buf);
-		return ERR_PTR(ret);
-	}
-	return buf;
-}
-EXPORT_SYMBOL_NS_GPL(devm_dpmgr_alloc, DMA_POOL_MGR);
-
-/**
- * devm_dpmgr_free() - free a buffer before its driver goes
- * @client: the client
- * @buf: from devm_dpmgr_alloc(); or NULL or an ERR_PTR
- *
- * Context: may sleep.
- * Return: as dpmgr_free().
- */
-int devm_dpmgr_free(struct dpmgr_client *client, struct dpmgr_buf *buf)
-{
-	if (IS_ERR_OR_NULL(buf))
-		return 0;
-	devm_remove_action(client->dev, devm_action(client), buf);
-	return dpmgr_free(buf);
-}
-EXPORT_SYMBOL_NS_GPL(devm_dpmgr_free, DMA_POOL_MGR);

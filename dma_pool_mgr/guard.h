@@ -11,6 +11,7 @@
 
 struct dpmgr_buf;
 struct dpmgr_client;
+struct dpmgr_page_request;
 
 /**
  * struct dpmgr_guard_left - pages that were to be closed and stay open
@@ -42,7 +43,7 @@ void dpmgr_guard_close(struct dpmgr *mgr, struct dpmgr_pool *pool,
 void dpmgr_open_stock_init(struct dpmgr *mgr, u32 max_pages);
 bool dpmgr_open_stock_put(struct dpmgr_buf *buf);
 struct dpmgr_buf *dpmgr_open_stock_get(struct dpmgr_client *client,
-				       u32 nr_pages);
+				       const struct dpmgr_page_request *request);
 void dpmgr_open_stock_return(struct dpmgr *mgr, struct dpmgr_buf *buf);
 bool dpmgr_open_stock_flush(struct dpmgr *mgr);
 

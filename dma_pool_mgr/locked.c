@@ -42,17 +42,21 @@ void dpmgr_locked_release(struct dpmgr_locked *locked)
 	kvfree(locked);
 }
 
-/* In one piece, without trying hard. Context: what @gfp says. */
-static bool alloc_piece(struct dpmgr_locked *locked, u32 nr_pages, int node,
-			gfp_t gfp)
+/* In one piece, which is aligned by its own length at least. Context: what @gfp says. */
+static bool alloc_piece(struct dpmgr_locked *locked, u32 nr_pages,
+			unsigned int align_order, int node, gfp_t gfp)
 {
-	unsigned int order = get_order((size_t)nr_pages << PAGE_SHIFT);
+	unsigned int order = max_t(unsigned int, align_order,
+				   get_order((size_t)nr_pages << PAGE_SHIFT));
 	struct page *page;
 	u32 i;
 
 	if (order > MAX_PAGE_ORDER)
 		return false;
-	page = alloc_pages_node(node, gfp | __GFP_NOWARN | __GFP_NORETRY, order);
+	/* Without trying hard, where single pages will do. */
+	if (!align_order)
+		gfp |= __GFP_NORETRY;
+	page = alloc_pages_node(node, gfp | __GFP_NOWARN, order);
 	if (!page)
 		return false;
 	split_page(page, order);
@@ -100,15 +104,16 @@ static bool is_below(const struct dpmgr_locked *locked, u64 end_pfn)
 	return true;
 }
 
-static struct dpmgr_locked *try_alloc(u32 nr_pages, int node, u64 end_pfn,
-				      gfp_t gfp)
+static struct dpmgr_locked *try_alloc(u32 nr_pages, unsigned int align_order, int node,
+				      u64 end_pfn, gfp_t gfp)
 {
 	const bool may_block = gfpflags_allow_blocking(gfp);
+	const bool in_pieces = may_block && !align_order;
 	struct dpmgr_locked *locked;
 	size_t size;
 
-	/* Where nothing may be waited for, pages come in one piece or not at all. */
-	if (!may_block && nr_pages > MAX_ORDER_NR_PAGES)
+	/* The kernel has no such piece, and may warn of a table of it. */
+	if (!in_pieces && nr_pages > MAX_ORDER_NR_PAGES)
 		return ERR_PTR(-ENOMEM);
 	size = struct_size(locked, pages, nr_pages);
 	locked = may_block ? kvzalloc(size, gfp & ~__GFP_DMA32) :
@@ -117,8 +122,8 @@ static struct dpmgr_locked *try_alloc(u32 nr_pages, int node, u64 end_pfn,
 		return ERR_PTR(-ENOMEM);
 	locked->nr_pages = nr_pages;
 	gfp |= __GFP_ZERO;
-	if (!alloc_piece(locked, nr_pages, node, gfp) &&
-	    (!may_block || !alloc_pieces(locked, nr_pages, node, gfp))) {
+	if (!alloc_piece(locked, nr_pages, align_order, node, gfp) &&
+	    (!in_pieces || !alloc_pieces(locked, nr_pages, node, gfp))) {
 		dpmgr_locked_release(locked);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -132,6 +137,8 @@ static struct dpmgr_locked *try_alloc(u32 nr_pages, int node, u64 end_pfn,
 /**
  * dpmgr_locked_alloc() - allocate locked pages
  * @nr_pages: how many, not 0
+ * @align_order: if not 0, they come in one piece, whose first page is a multiple of
+ *	2^@align_order
  * @node: preferred NUMA node, or NUMA_NO_NODE
  * @end_pfn: the device reaches pages below this one
  * @gfp: as for dpmgr_alloc(); if it doesn't allow blocking, only pages in one
@@ -141,13 +148,14 @@ static struct dpmgr_locked *try_alloc(u32 nr_pages, int node, u64 end_pfn,
  * Return: the pages, zero; -ENOMEM; -EOPNOTSUPP if the kernel gave none below
  * @end_pfn.
  */
-struct dpmgr_locked *dpmgr_locked_alloc(u32 nr_pages, int node, u64 end_pfn,
-					gfp_t gfp)
+struct dpmgr_locked *dpmgr_locked_alloc(u32 nr_pages, unsigned int align_order, int node,
+					u64 end_pfn, gfp_t gfp)
 {
-	struct dpmgr_locked *locked = try_alloc(nr_pages, node, end_pfn, gfp);
+	struct dpmgr_locked *locked = try_alloc(nr_pages, align_order, node, end_pfn, gfp);
 
 	if (locked == ERR_PTR(-ERANGE) && IS_ENABLED(CONFIG_ZONE_DMA32))
-		locked = try_alloc(nr_pages, node, end_pfn, gfp | __GFP_DMA32);
+		locked = try_alloc(nr_pages, align_order, node, end_pfn,
+				   gfp | __GFP_DMA32);
 	return locked == ERR_PTR(-ERANGE) ? ERR_PTR(-EOPNOTSUPP) : locked;
 }
 

@@ -26,7 +26,8 @@ struct dpmgr_locked {
 	struct page *pages[] __counted_by(nr_pages);
 };
 
-struct dpmgr_locked *dpmgr_locked_alloc(u32 nr_pages, int node, u64 end_pfn,
+struct dpmgr_locked *dpmgr_locked_alloc(u32 nr_pages, unsigned int align_order,
+					int node, u64 end_pfn,
 					gfp_t gfp);
 void dpmgr_locked_free(struct dpmgr_locked *locked);
 void dpmgr_locked_release(struct dpmgr_locked *locked);

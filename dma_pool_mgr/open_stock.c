@@ -16,6 +16,7 @@
  *
  * Locking: vtl0.lock.
  */
+#include <linux/bits.h>
 #include <linux/cleanup.h>
 #include <linux/hash.h>
 #include <linux/list.h>
@@ -66,13 +67,16 @@ bool dpmgr_open_stock_put(struct dpmgr_buf *buf)
 /**
  * dpmgr_open_stock_get() - take out a buffer that is open already
  * @client: a VTL0 client of a pool
- * @nr_pages: the length
+ * @request: the length and the alignment; the rest of it is the client's
  *
  * Context: any but NMI.
  * Return: a handle with its pages, which must be zeroed; NULL if there is none.
  */
-struct dpmgr_buf *dpmgr_open_stock_get(struct dpmgr_client *client, u32 nr_pages)
+struct dpmgr_buf *dpmgr_open_stock_get(struct dpmgr_client *client,
+				       const struct dpmgr_page_request *request)
 {
+	const u64 align_mask = BIT_ULL(request->align_order) - 1;
+	const u32 nr_pages = request->nr_pages;
 	struct dpmgr_vtl0 *vtl0 = &client->mgr->vtl0;
 	struct list_head *list = list_of(vtl0, nr_pages, client->vtl0_mask);
 	unsigned int looked = 0;
@@ -82,6 +86,7 @@ struct dpmgr_buf *dpmgr_open_stock_get(struct dpmgr_client *client, u32 nr_pages
 	list_for_each_entry(buf, list, link) {
 		if (buf->nr_pages == nr_pages &&
 		    buf->slack == client->vtl0_mask &&
+		    !(buf->base_pfn & align_mask) &&
 		    buf->base_pfn + nr_pages <= client->end_pfn) {
 			list_del(&buf->link);
 			vtl0->nr_open_pages -= nr_pages;

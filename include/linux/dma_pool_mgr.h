@@ -54,8 +54,8 @@ struct dpmgr_client;
  * dpmgr_client_set_state(), _get_state()  yes      no       no        yes
  * dpmgr_client_set_keepalive()            yes      yes      yes       all three
  * dpmgr_preserve(), dpmgr_freeze(), etc.  yes      no       no        yes
- * dpmgr_alloc(), gfp that may block       yes      no       no        yes
- * dpmgr_alloc(), GFP_ATOMIC, GFP_NOWAIT   yes      yes      yes       all three
+ * dpmgr_alloc...(), gfp that may block    yes      no       no        yes
+ * dpmgr_alloc...(), GFP_ATOMIC, _NOWAIT   yes      yes      yes       all three
  * devm_dpmgr_alloc(), devm_dpmgr_free()   yes      no       no        yes
  * dpmgr_free(), dpmgr_buf_park()          yes      yes      yes       all three
  * dpmgr_buf_mmap()                        yes      no       no        yes
@@ -295,6 +295,9 @@ int dpmgr_finish(struct dpmgr *mgr, enum dpmgr_finish_policy policy);
 struct dpmgr_buf *__must_check
 dpmgr_alloc(struct dpmgr_client *client, size_t size, gfp_t gfp,
 	    const char *tag);
+struct dpmgr_buf *__must_check
+dpmgr_alloc_aligned(struct dpmgr_client *client, size_t size, size_t align,
+		    gfp_t gfp, const char *tag);
 struct dpmgr_buf *__must_check
 devm_dpmgr_alloc(struct dpmgr_client *client, size_t size, gfp_t gfp,
 		 const char *tag);

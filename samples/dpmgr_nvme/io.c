@@ -17,6 +17,7 @@
 #include <linux/interrupt.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 
 #include "nvme.h"
 
@@ -89,13 +90,13 @@ static void fill_lists(struct dnvme_queue *queue)
 					    i * PAGE_SIZE);
 }
 
-static int alloc(struct dpmgr_client *client, size_t size, const char *what,
-		 u16 id, struct dpmgr_buf **buf)
+static int alloc(struct dpmgr_client *client, size_t size, size_t align,
+		 const char *what, u16 id, struct dpmgr_buf **buf)
 {
 	char tag[DPMGR_TAG_MAX + 1];
 
 	snprintf(tag, sizeof(tag), "%s %u", what, id);
-	*buf = dpmgr_alloc(client, size, GFP_KERNEL, tag);
+	*buf = dpmgr_alloc_aligned(client, size, align, GFP_KERNEL, tag);
 	if (!IS_ERR(*buf))
 		return 0;
 	return PTR_ERR(*buf);
@@ -104,6 +105,8 @@ static int alloc(struct dpmgr_client *client, size_t size, const char *what,
 /* A new, empty queue. After a failure, free it. */
 int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id)
 {
+	const size_t sq_size = DNVME_ENTRIES * sizeof(struct nvme_command);
+	const size_t cq_size = DNVME_ENTRIES * sizeof(struct nvme_completion);
 	struct dnvme_queue *queue = &ctrl->queues[id];
 	int ret;
 
@@ -112,15 +115,16 @@ int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id)
 	queue->cq_head = 0;
 	queue->phase = 1;
 	queue->in_flight = 0;
-	ret = alloc(ctrl->queues_client, DNVME_ENTRIES * sizeof(*queue->sq),
+	/* As dma_alloc_coherent() aligns them for other drivers. */
+	ret = alloc(ctrl->queues_client, sq_size, roundup_pow_of_two(sq_size),
 		    "submission queue", id, &queue->sq_buf) ?:
-	      alloc(ctrl->queues_client, DNVME_ENTRIES * sizeof(*queue->cq),
+	      alloc(ctrl->queues_client, cq_size, roundup_pow_of_two(cq_size),
 		    "completion queue", id, &queue->cq_buf);
 	if (!ret && id)
 		ret = alloc(ctrl->queues_client, ctrl->depth * sizeof(*queue->lists),
-			    "lists", id, &queue->lists_buf) ?:
-		      alloc(ctrl->data_client, dnvme_data_size(ctrl), "data", id,
-			    &queue->data_buf);
+			    PAGE_SIZE, "lists", id, &queue->lists_buf) ?:
+		      alloc(ctrl->data_client, dnvme_data_size(ctrl), PAGE_SIZE, "data",
+			    id, &queue->data_buf);
 	if (ret)
 		return ret;
 	dnvme_set_up_queue(queue);
