@@ -132,6 +132,48 @@ TEST(a_double_free_of_a_run_that_is_being_taken_from_a_front_is_refused)
 	check_end();
 }
 
+/* The very same pages are somebody else's now, at the same length. */
+static void hand_it_on(void)
+{
+	struct dpmgr_page_run again;
+
+	CHECK(!dpmgr_pages_put(&pages, &run));
+	CHECK(!dpmgr_pages_take(&pages, &(struct dpmgr_page_request){
+				ANY_PLACE, .nr_pages = run.nr_pages }, &other, &again));
+	CHECK(again.base_pfn == run.base_pfn);
+	nr_gaps++;
+}
+
+typedef int free_fn(struct dpmgr_pages *pages, const struct dpmgr_page_run *run);
+
+/* Both have looked at the owner, and it was the right one then. */
+static void check_late_free(free_fn *free_it)
+{
+	setup_run();
+	shim_before_cmpxchg = hand_it_on;
+	CHECK(free_it(&pages, &run) == -EINVAL);
+	CHECK(nr_gaps == 1);
+	CHECK(dpmgr_pages_owner(&pages, run.base_pfn, run.nr_pages) == &other);
+	check_pages();
+	CHECK(!put_pages(run.base_pfn, run.nr_pages, &other));
+	check_end();
+}
+
+static int quarantine_it(struct dpmgr_pages *pages, const struct dpmgr_page_run *run)
+{
+	return dpmgr_pages_quarantine(pages, run, run->base_pfn, 1);
+}
+
+TEST(a_double_free_of_a_run_that_is_anothers_by_then_is_refused)
+{
+	check_late_free(dpmgr_pages_put);
+}
+
+TEST(a_quarantine_of_a_run_that_is_anothers_by_then_is_refused)
+{
+	check_late_free(quarantine_it);
+}
+
 /* More runs than are looked at under one lock: pages 0 to 1023 are one each. */
 #define BATCH	1024
 

@@ -610,3 +610,90 @@ TEST(pages_are_retired_while_threads_use_runs)
 	CHECK(take(BIG_PAGES, workers, &run) == -ENOSPC);
 	dpmgr_pages_destroy(&pages);
 }
+
+/**
+ * struct told_owner - an owner, as a buffer's handle is one
+ * @serial: written without any atomics before the run is taken, and read by whoever
+ *	finds the run: the thread sanitizer says if nothing orders the two
+ */
+struct told_owner {
+	u64 serial;
+};
+
+static struct told_owner told_owners[PAIR_ROUNDS + 1];
+
+/* Where the run of a round is, plus 1. It says nothing of the owner: it is relaxed. */
+static u64 told_at[PAIR_ROUNDS + 1];
+static unsigned int nr_told;
+
+/* Lengths that fronts have, and that they don't; none twice in a row. */
+static u32 told_length(unsigned int round)
+{
+	static const u32 lengths[] = { 1, 2, 9, 10, };
+
+	return lengths[round % ARRAY_SIZE(lengths)];
+}
+
+static void *telling_thread(void *arg)
+{
+	struct worker *w = arg;
+	struct dpmgr_page_run run;
+	unsigned int round;
+
+	shim_cpu = w->cpu;
+	for (round = 1; round <= PAIR_ROUNDS; round++) {
+		const struct dpmgr_page_request request = {
+			ANY_PLACE, .nr_pages = told_length(round),
+		};
+
+		told_owners[round].serial = round;
+		if (dpmgr_pages_take(&pages, &request, &told_owners[round], &run)) {
+			w->broken = "the pool is full";
+			return NULL;
+		}
+		WRITE_ONCE(told_at[round], run.base_pfn + 1);
+		wait_for(&nr_told, round);
+		if (dpmgr_pages_put(&pages, &run))
+			w->broken = "a free was refused";
+	}
+	return NULL;
+}
+
+static struct told_owner *find_told(u64 pfn, unsigned int round)
+{
+	struct dpmgr_page_run run;
+
+	if (round & 4)
+		return dpmgr_pages_owner(&pages, pfn, told_length(round));
+	return dpmgr_pages_next(&pages, pfn, pfn + 1, DPMGR_PAGE_USED, &run) ?
+		run.owner : NULL;
+}
+
+static void *told_thread(void *arg)
+{
+	struct worker *w = arg;
+	struct told_owner *owner;
+	unsigned int round;
+	u64 pfn;
+
+	shim_cpu = w->cpu;
+	for (round = 1; round <= PAIR_ROUNDS; round++) {
+		while (!(pfn = READ_ONCE(told_at[round])) ||
+		       !(owner = find_told(pfn - 1, round)))
+			sched_yield();
+		if (owner->serial != round)
+			w->broken = "what the owner wrote was not there yet";
+		__atomic_store_n(&nr_told, round, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+TEST(who_finds_a_run_finds_what_its_owner_wrote_before)
+{
+	setup_clean(&big_range, 1, true);
+	memset(told_at, 0, sizeof(told_at));
+	nr_told = 0;
+	run_threads(telling_thread, told_thread, flush_thread, user_thread);
+	check_whole();
+}

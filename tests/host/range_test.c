@@ -146,6 +146,47 @@ TEST(the_last_page_of_the_address_space_does_not_wrap)
 	CHECK(dpmgr_range_last(&r) == U64_MAX);
 }
 
+TEST(a_number_has_64_bits_and_not_one_more)
+{
+	static const struct {
+		const char *text;
+		u64 size;
+	} cases[] = {
+		{ "18446744073709551615@0", U64_MAX },
+		{ "18446744073709551616@0", 0 },
+		{ "18446744073709551620@0", 0 },
+		{ "0xffffffffffffffff@0", U64_MAX },
+		{ "0x10000000000000000@0", 0 },
+		{ "18014398509481983K@0", (U64_MAX >> 10) << 10 },
+		{ "18014398509481984K@0", 0 },
+		{ "15E@0", 15ULL << 60 },
+		{ "16E@0", 0 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct dpmgr_range r = {};
+		int expected = -ERANGE;
+
+		if (cases[i].size)
+			expected = 1;
+		CHECK(dpmgr_range_parse(cases[i].text, &r, 1, &rule) == expected);
+		CHECK(!cases[i].size || r.size == cases[i].size);
+	}
+}
+
+TEST(a_range_has_as_many_pages_as_have_numbers)
+{
+	struct dpmgr_range r = { .start = 0x1000 };
+
+	r.size = 0xfffffffeULL * 0x1000;
+	CHECK(!dpmgr_range_check(&r, 0x1000, U64_MAX, &rule));
+	r.size += 0x1000;
+	CHECK(dpmgr_range_check(&r, 0x1000, U64_MAX, &rule) == -ERANGE);
+	r.size += 0x1000;
+	CHECK(dpmgr_range_check(&r, 0x1000, U64_MAX, &rule) == -ERANGE);
+}
+
 TEST(overlap_is_seen_at_either_end_and_inside)
 {
 	static const struct {

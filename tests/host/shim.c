@@ -9,6 +9,7 @@ size_t shim_allocated_bytes;
 void (*shim_at_barrier)(void);
 void (*shim_at_write_back)(const void *at, size_t len);
 __thread shim_gap_fn *shim_at_gap;
+__thread shim_gap_fn *shim_before_cmpxchg;
 __thread int shim_cpu;
 int shim_nr_cpus = SHIM_CPUS;
 

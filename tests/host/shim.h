@@ -65,6 +65,7 @@ typedef unsigned int gfp_t;
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define prefetchw(p)		__builtin_prefetch(p, 1)
 #define cmpxchg(p, old, new)	({					\
+	shim_gap_before();						\
 	typeof(*(p)) shim_found = __sync_val_compare_and_swap(p, old, new); \
 	shim_gap();							\
 	shim_found;							\
@@ -137,9 +138,13 @@ static inline void *memchr_inv(const void *start, int c, size_t len)
 char *strchrnul(const char *s, int c);
 u32 __crc32c_le(u32 crc, const u8 *data, size_t len);
 
-/* What other CPUs do after a cmpxchg or once a lock is let go of, in this thread. */
+/*
+ * What other CPUs do after a cmpxchg or once a lock is let go of, in this thread; and
+ * just before a cmpxchg.
+ */
 typedef void shim_gap_fn(void);
 extern __thread shim_gap_fn *shim_at_gap;
+extern __thread shim_gap_fn *shim_before_cmpxchg;
 
 static inline void shim_gap(void)
 {
@@ -150,6 +155,16 @@ static inline void shim_gap(void)
 	shim_at_gap = NULL;
 	others();
 	shim_at_gap = others;
+}
+
+/* Once, so that the others' own have none. */
+static inline void shim_gap_before(void)
+{
+	shim_gap_fn *others = shim_before_cmpxchg;
+
+	shim_before_cmpxchg = NULL;
+	if (others)
+		others();
 }
 
 /* Allocations that fail on demand: the one that counts this down to 0. */
