@@ -27,10 +27,10 @@
 /* Up to here no device's DMA API has a limit: see swiotlb's IO_TLB_SEGSIZE. */
 #define ANY_MAPPING_MAX	SZ_64K
 
-static bool is_hardware_isolated(const struct dpmgr *mgr)
+/* Whether what is in the guest's memory is not for the host. */
+static bool is_isolated(const struct dpmgr *mgr)
 {
-	return mgr->isolation == DPMGR_ISOLATION_SNP ||
-	       mgr->isolation == DPMGR_ISOLATION_TDX;
+	return mgr->isolation != DPMGR_ISOLATION_NONE;
 }
 
 /* Whether the device reaches memory of the linear map. */
@@ -95,7 +95,7 @@ static bool must_be_clean(const struct dpmgr_stream_source *source, const struct
 {
 	if (buf->charged != source->client || (!source->vaddr && source->gfp & __GFP_ZERO))
 		return true;
-	return source->direction == DMA_FROM_DEVICE && is_hardware_isolated(source->client->mgr);
+	return source->direction == DMA_FROM_DEVICE && is_isolated(source->client->mgr);
 }
 
 static struct dpmgr_buf *get_bounce(struct dpmgr_stream_source *source,
@@ -181,7 +181,7 @@ struct dpmgr_stream *dpmgr_source_map_to_pool(struct dpmgr_stream *stream,
 	if (choice == DPMGR_STREAM_POOL)
 		return stream;
 	/* The caller's old bytes are not for the host; else they stay where unwritten. */
-	if (source->direction != DMA_FROM_DEVICE || !is_hardware_isolated(mgr))
+	if (source->direction != DMA_FROM_DEVICE || !is_isolated(mgr))
 		dpmgr_stream_copy_bounce(stream, 0, source->size, true);
 	return stream;
 }

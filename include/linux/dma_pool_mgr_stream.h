@@ -35,7 +35,7 @@ struct sg_table;
  *
  * Direct and bounced streams differ in one thing, bytes that the device did not
  * write: where the caller syncs these from the device, a direct stream leaves the
- * caller's, and so does a bounced one, except that on a hardware-isolated platform a
+ * caller's, and so does a bounced one, except that on an isolated platform a
  * stream from the device reads as zeros there, since the caller's old bytes are not
  * for the host. So sync the length that the device has reported.
  *

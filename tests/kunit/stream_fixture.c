@@ -22,7 +22,7 @@ const struct stream_platform stream_bouncing[] = {
 	{ "snp", DPMGR_ISOLATION_SNP, DPMGR_NO_VTOM, false, true },
 	{ "tdx", DPMGR_ISOLATION_TDX, DPMGR_NO_VTOM, false, true },
 	{ "snp_vtom", DPMGR_ISOLATION_SNP, VTOM_BIT, false, true },
-	{ "vbs", DPMGR_ISOLATION_VBS, DPMGR_NO_VTOM },
+	{ "vbs", DPMGR_ISOLATION_VBS, DPMGR_NO_VTOM, false, true },
 	{ "vtom", DPMGR_ISOLATION_NONE, VTOM_BIT },
 	{ "mask", DPMGR_ISOLATION_NONE, DPMGR_NO_VTOM, true },
 };
