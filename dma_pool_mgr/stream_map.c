@@ -15,6 +15,7 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
+#include <linux/sched/task_stack.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 
@@ -285,6 +286,9 @@ map_range(struct dpmgr_stream *stream, struct dpmgr_stream_source *source)
 		return ERR_PTR(ret);
 	if (unlikely(source->size > -(uintptr_t)source->vaddr ||
 		     !is_linear(source->vaddr, source->size))) {
+		source->rule = "vaddr must not be on the stack";
+		if (object_is_on_stack(source->vaddr))
+			return ERR_PTR(-EINVAL);
 		if (source->vaddr && source->size <= -(uintptr_t)source->vaddr)
 			return dpmgr_source_map_pieces(stream, source);
 		source->rule = "vaddr must be a range of kernel memory";
@@ -401,8 +405,8 @@ static noinline struct dpmgr_stream *map_any(struct dpmgr_client *client, void *
 /**
  * dpmgr_stream_map() - map kernel memory for a device
  * @client: whose device
- * @vaddr: where it begins: any memory of the kernel's, vmalloc() included. Of the linear
- *	map it must be RAM: for speed, that is not looked at
+ * @vaddr: where it begins: any memory of the kernel's, vmalloc() included, but no stack.
+ *	Of the linear map it must be RAM: for speed, that is not looked at
  * @size: bytes, not 0
  * @direction: DMA_TO_DEVICE, DMA_FROM_DEVICE or DMA_BIDIRECTIONAL
  * @gfp: GFP_KERNEL, GFP_ATOMIC or alike, and __GFP_NOWARN

@@ -315,6 +315,29 @@ static void a_huge_atomic_allocation_just_fails(struct kunit *test)
 	dpmgr_client_destroy(client);
 }
 
+/* ---- streams --------------------------------------------------------------- */
+
+/* As in the DMA API: it may be gone before the device is done. */
+static void a_stack_is_not_streamed(struct kunit *test)
+{
+	static const char * const parts[] = { "must not be on the stack", NULL };
+	struct dpmgr_client *client = create(test, "client", false, false);
+	struct dpmgr_stream own, *stream;
+	struct kmsg_dump_iter log;
+	u8 bytes[64] = {};
+
+	if (!is_vmalloc_addr(bytes))
+		kunit_skip(test, "the stack is in the linear map");
+	fixture_log_start(&log);
+	stream = dpmgr_stream_map(client, bytes, sizeof(bytes), DMA_FROM_DEVICE, GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, -EINVAL, PTR_ERR_OR_ZERO(stream));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			dpmgr_stream_map_into(&own, client, bytes, sizeof(bytes), DMA_TO_DEVICE,
+					      GFP_KERNEL));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, parts));
+	dpmgr_client_destroy(client);
+}
+
 /* ---- targets --------------------------------------------------------------- */
 
 /* What a target's operations saw when they created a client. */
@@ -374,6 +397,7 @@ static void a_target_cannot_create_a_client(struct kunit *test)
 }
 
 static struct kunit_case cases[] = {
+	KUNIT_CASE(a_stack_is_not_streamed),
 	KUNIT_CASE(a_target_cannot_create_a_client),
 	KUNIT_CASE(a_client_that_is_an_error_gives_that_error),
 	KUNIT_CASE(freeing_nothing_is_nothing),
