@@ -34,6 +34,8 @@ static const struct {
 };
 
 #define NR_WANTED	ARRAY_SIZE(wanted)
+#define NR_CLIENTS	2
+#define NR_ALL		(NR_WANTED * NR_CLIENTS)
 
 struct demo_client {
 	struct dpmgr_client *client;
@@ -43,7 +45,7 @@ struct demo_client {
 };
 
 struct demo {
-	struct demo_client clients[2];
+	struct demo_client clients[NR_CLIENTS];
 };
 
 static u8 pattern(const char *tag, size_t offset)
@@ -59,30 +61,39 @@ static void report(const struct demo_client *demo, struct dpmgr_buf *buf,
 		what);
 }
 
+static int fill_one(struct demo_client *demo, const char *tag, size_t size)
+{
+	struct dpmgr_buf *buf = dpmgr_alloc(demo->client, size, GFP_KERNEL, tag);
+	size_t i;
+	u8 *bytes;
+
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	demo->bufs[demo->nr_bufs++] = buf;
+	bytes = dpmgr_buf_vaddr(buf);
+	for (i = 0; i < size; i++) {
+		if (bytes[i]) {
+			pr_err("%s \"%s\": a new buffer is not zero\n",
+			       demo->name, tag);
+			return -EIO;
+		}
+		bytes[i] = pattern(tag, i);
+	}
+	report(demo, buf, "filled");
+	return 0;
+}
+
+/* Take all buffers or none: the next driver expects a whole set. */
 static int fill(struct demo_client *demo)
 {
-	for (; demo->nr_bufs < NR_WANTED; demo->nr_bufs++) {
-		const char *tag = wanted[demo->nr_bufs].tag;
-		size_t size = wanted[demo->nr_bufs].size, i;
-		struct dpmgr_buf *buf;
-		u8 *bytes;
+	int ret = 0;
 
-		buf = dpmgr_alloc(demo->client, size, GFP_KERNEL, tag);
-		if (IS_ERR(buf))
-			return PTR_ERR(buf);
-		bytes = dpmgr_buf_vaddr(buf);
-		for (i = 0; i < size; i++) {
-			if (bytes[i]) {
-				pr_err("%s \"%s\": a new buffer is not zero\n",
-				       demo->name, tag);
-				return -EIO;
-			}
-			bytes[i] = pattern(tag, i);
-		}
-		report(demo, buf, "filled");
-		demo->bufs[demo->nr_bufs] = buf;
-	}
-	return 0;
+	while (!ret && demo->nr_bufs < NR_WANTED)
+		ret = fill_one(demo, wanted[demo->nr_bufs].tag,
+			       wanted[demo->nr_bufs].size);
+	while (ret && demo->nr_bufs)
+		dpmgr_free(demo->bufs[--demo->nr_bufs]);
+	return ret;
 }
 
 /* A driver with hardware would free the buffer here, and take another. */
@@ -112,7 +123,7 @@ static int verify(const struct demo_client *demo, struct dpmgr_buf *buf)
 	return 0;
 }
 
-/* Retrieve and verify what an earlier driver left. */
+/* Retrieve and verify what an earlier driver left: a whole set, or nothing. */
 static int take_over(struct demo_client *demo)
 {
 	int ret;
@@ -133,7 +144,26 @@ static int take_over(struct demo_client *demo)
 		if (ret)
 			return ret;
 	}
-	return dpmgr_client_finish(demo->client);
+	if (demo->nr_bufs && demo->nr_bufs < NR_WANTED) {
+		pr_err("%s: %u of %zu buffers are left\n", demo->name,
+		       demo->nr_bufs, NR_WANTED);
+		return -EIO;
+	}
+	return 0;
+}
+
+/*
+ * Buffers are kept out of use if the earlier driver's client was not kept: its device may
+ * write to them still. A real driver resets its device first; here there is none.
+ */
+static int give_back_kept_out(struct demo_client *demo)
+{
+	size_t nr = dpmgr_client_nr_kept_out(demo->client);
+
+	if (!nr)
+		return 0;
+	pr_info("%s: not kept: %zu buffers are given back\n", demo->name, nr);
+	return dpmgr_client_stopped(demo->client);
 }
 
 static int start(struct platform_device *pdev, struct dpmgr *mgr,
@@ -153,12 +183,23 @@ static int start(struct platform_device *pdev, struct dpmgr *mgr,
 	demo->client = devm_dpmgr_client_create(mgr, &pdev->dev, &params);
 	if (IS_ERR(demo->client))
 		return PTR_ERR(demo->client);
-	return take_over(demo);
+	return take_over(demo) ?:
+	       give_back_kept_out(demo) ?:
+	       dpmgr_client_finish(demo->client);
+}
+
+static void report_all(unsigned int nr, const char *what)
+{
+	if (nr)
+		pr_info("%s %u of %zu buffers\n", what, nr, NR_ALL);
 }
 
 static int demo_probe(struct platform_device *pdev)
 {
-	unsigned int nr_verified = 0, v;
+	static const enum dpmgr_visibility visibilities[NR_CLIENTS] = {
+		DPMGR_SHARED, DPMGR_PRIVATE,
+	};
+	unsigned int nr_verified = 0, nr_filled = 0, v;
 	struct demo *demo;
 	struct dpmgr *mgr;
 	int ret;
@@ -173,27 +214,23 @@ static int demo_probe(struct platform_device *pdev)
 	mgr = dpmgr_default_get();
 	if (IS_ERR(mgr))
 		return PTR_ERR(mgr);
-	for (v = 0; v < ARRAY_SIZE(demo->clients) && !ret; v++) {
-		ret = start(pdev, mgr, &demo->clients[v], v);
+	for (v = 0; v < NR_CLIENTS && !ret; v++) {
+		ret = start(pdev, mgr, &demo->clients[v], visibilities[v]);
 		nr_verified += demo->clients[v].nr_bufs;
 	}
 	dpmgr_put(mgr);
+	for (v = 0; v < NR_CLIENTS && !ret; v++) {
+		if (demo->clients[v].nr_bufs)
+			continue;
+		ret = fill(&demo->clients[v]);
+		nr_filled += demo->clients[v].nr_bufs;
+	}
 	if (ret)
 		return ret;
 
 	platform_set_drvdata(pdev, demo);
-	if (nr_verified) {
-		pr_info("verified %u of %zu buffers\n", nr_verified,
-			NR_WANTED * ARRAY_SIZE(demo->clients));
-		return nr_verified == NR_WANTED * ARRAY_SIZE(demo->clients) ?
-			0 : -EIO;
-	}
-	for (v = 0; v < ARRAY_SIZE(demo->clients); v++) {
-		ret = fill(&demo->clients[v]);
-		if (ret)
-			return ret;
-	}
-	pr_info("filled %zu buffers\n", NR_WANTED * ARRAY_SIZE(demo->clients));
+	report_all(nr_verified, "verified");
+	report_all(nr_filled, "filled");
 	return 0;
 }
 
@@ -202,7 +239,7 @@ static void demo_remove(struct platform_device *pdev)
 	struct demo *demo = platform_get_drvdata(pdev);
 	unsigned int v, i;
 
-	for (v = 0; free_on_remove && v < ARRAY_SIZE(demo->clients); v++)
+	for (v = 0; free_on_remove && v < NR_CLIENTS; v++)
 		for (i = 0; i < demo->clients[v].nr_bufs; i++)
 			dpmgr_free(demo->clients[v].bufs[i]);
 	/* devres destroys the clients, which parks what was not freed. */

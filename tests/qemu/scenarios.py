@@ -183,6 +183,37 @@ def corrupt(test):
         guest.power_off()
 
 
+@scenario
+def not_kept(test):
+    client = "dpmgr-demo-shared"
+    with test.boot(steps.memmap(SMALL)) as guest:
+        guest.run(steps.load_command(SMALL))
+        filled = steps.load_sample(guest, "filled")
+        steps.set_keepalive(guest, client, False)
+        steps.kexec(guest)
+        guest.run(steps.load_command(SMALL))
+        with test.case("a client that was not kept takes new buffers in the next kernel, and "
+                       "the other client verifies its own"):
+            guest.dmesg()
+            guest.run("modprobe dpmgr_demo")
+            log = guest.dmesg()
+            for pattern in (f"^dpmgr_demo: {client}: not kept: 5 buffers are given back$",
+                            "^dpmgr_demo: verified 5 of 10 buffers$",
+                            "^dpmgr_demo: filled 5 of 10 buffers$"):
+                expect_in(pattern, log, "the log")
+        with test.case("the buffers that were not kept are free again"):
+            pages = sum(-(-buffer.size // steps.PAGE) for buffer in filled
+                        if buffer.client == client)
+            used = guest.run(f"cat {steps.SYSFS}/clients/{client}/pages").split()[0]
+            expect(int(used) == pages, f"the client has {used} pages, not {pages}")
+        steps.kexec(guest)
+        guest.run(steps.load_command(SMALL))
+        with test.case("a kernel later, both clients verify all their buffers"):
+            steps.load_sample(guest, "verified")
+        steps.free_and_unload(guest)
+        guest.power_off()
+
+
 def newest_slot(path, region):
     """The offset of the state region's slot with the newest committed generation,
     as include/linux/dma_pool_mgr_abi.h has it."""

@@ -47,7 +47,7 @@ def sample_buffers(log, verb):
                for client, tag, size, pfn in re.findall(
                    r'^dpmgr_demo: (\S+) "([^"]*)": (\d+) bytes at pfn (0x[0-9a-f]+): '
                    + verb + "$", log, re.M)]
-    total = re.search({"filled": r"^dpmgr_demo: filled (\d+) buffers$",
+    total = re.search({"filled": r"^dpmgr_demo: filled (\d+) of \1 buffers$",
                        "verified": r"^dpmgr_demo: verified (\d+) of \1 buffers$"}[verb],
                       log, re.M)
     if not total or int(total[1]) != len(buffers) or not buffers:
