@@ -95,12 +95,17 @@ static int verify(const struct dpmgr_region *region, u32 generation, size_t len,
 	return *why ? -EIO : 0;
 }
 
-/* 0, or -EIO if the region is not as this kernel left it, or can't be written. */
-static int check_region(const struct dpmgr_region *region)
+/*
+ * 0, or -EIO if the region is not as this kernel left it, or can't be written. Once found
+ * to be another's it stays so: poison covers what tells.
+ */
+static int check_region(struct dpmgr_region *region)
 {
 	const struct dpmgr_range *range = &region->mapping.range;
 	const char *why = "a page of it holds a memory error";
 
+	if (region->is_lost)
+		return -EIO;
 	if (!READ_ONCE(region->is_bad))
 		why = dpmgr_region_changed(region->mapping.vaddr, range->size,
 					   region->generation);
@@ -452,8 +457,10 @@ void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 	set_ended(mgr, true);
 	if (is_kexec(event, command)) {
 		/* Where nobody persists, there is nothing that could be lost. */
-		if (atomic64_read(&mgr->state_used))
+		if (atomic64_read(&mgr->state_used)) {
+			region->is_lost = check_region(region);
 			dpmgr_region_poison(region->mapping.vaddr);
+		}
 	} else if (mgr->phase == DPMGR_COMMITTED) {
 		pr_info("not a kexec: generation %u, committed by hand, is spent\n",
 			region->generation);

@@ -25,6 +25,7 @@ struct dpmgr_page_range_info;
  * @next_slot: where the next generation goes: the older one
  * @ranges: of the pools, as the generation that was restored at load has them
  * @nr_ranges: entries; 0 if none was
+ * @is_lost: at the end of this kernel it was found to be changed by another
  * @is_bad: a page of it holds a memory error. Set once, in any context
  * @nr_clients: restored at load
  * @nr_runs: restored at load
@@ -40,6 +41,7 @@ struct dpmgr_region {
 	unsigned int next_slot;
 	struct dpmgr_abi_range *ranges;
 	u64 nr_ranges;
+	bool is_lost;
 	bool is_bad;
 	u64 nr_clients;
 	u64 nr_runs;
