@@ -62,6 +62,9 @@ static noinline int refuse_bounce(struct dpmgr_stream_source *source)
 	source->rule = "it must bounce, and there is no shared pool; load with shared=SIZE@START";
 	if (!mgr->pools[DPMGR_SHARED])
 		return -EOPNOTSUPP;
+	source->rule = "it must bounce, and the device's bus translates DMA addresses";
+	if (dev->dma_range_map)
+		return -EOPNOTSUPP;
 	source->rule = "its device has left its IOMMU target; clients must be destroyed first";
 	if (READ_ONCE(source->client->is_cut_off))
 		return -EOPNOTSUPP;
