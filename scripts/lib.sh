@@ -399,6 +399,8 @@ build_modules()
 	compiler=$(compiler_of "$kdir")
 	[ "$(cat "$dir/.kdir" 2> /dev/null)" = "$kdir" ] || rm -rf "$dir"
 	module_farm "$dir"
+	[[ " $* " != *" CONFIG_DMA_POOL_MGR_SNIPPETS=m "* ]] ||
+		python3 -B "$top/tests/snippets/extract.py" "$dir/tests/snippets"
 	echo "$kdir" > "$dir/.kdir"
 	MAKEFLAGS='' make -j"$(nproc)" -C "$kdir" M="$dir" ${V:+"V=$V"} \
 		CONFIG_DMA_POOL_MGR=m CONFIG_SAMPLE_DMA_POOL_MGR_DEMO=m \
@@ -470,7 +472,7 @@ prepare_guest()
 	guest_root > /dev/null
 	say "building the modules for $(stock_release)"
 	logged build_modules "$(stock_kdir)" "$(build_dir)/stock" \
-		CONFIG_DMA_POOL_MGR_GUEST_TEST=m ||
+		CONFIG_DMA_POOL_MGR_GUEST_TEST=m CONFIG_DMA_POOL_MGR_SNIPPETS=m ||
 		die "the modules do not build"
 }
 

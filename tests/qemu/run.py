@@ -16,6 +16,7 @@ import traceback
 
 import initramfs
 import scenarios_dma  # noqa: F401 what is imported is registered
+import scenarios_documents  # noqa: F401
 import scenarios_iommu  # noqa: F401
 import scenarios_nvme  # noqa: F401
 import scenarios_nvme_cpus  # noqa: F401
