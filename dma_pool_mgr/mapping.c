@@ -142,9 +142,9 @@ static int check_reserved(const struct dpmgr_range *range, const char **rule)
 		return -EBUSY;
 	}
 	if (!fits_firmwares_map(range)) {
-		*rule = range->is_firmware ?
-			"not wholly reserved in firmware's map, /sys/firmware/memmap; what memmap=SIZE$START reserved is given without firmware:" :
-			"not wholly RAM in firmware's map, /sys/firmware/memmap; only what firmware set aside for this is given, as firmware:SIZE@START";
+		*rule = "not wholly RAM in firmware's map; see /sys/firmware/memmap";
+		if (range->is_firmware)
+			*rule = "not wholly reserved in firmware's map; give RAM without firmware:";
 		return -EINVAL;
 	}
 	return 0;

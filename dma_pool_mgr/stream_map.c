@@ -74,7 +74,7 @@ static noinline int refuse_bounce(struct dpmgr_stream_source *source)
 	source->rule = "it must bounce, which a device that is not cache coherent can't";
 	if (!dev_is_dma_coherent(dev))
 		return -EOPNOTSUPP;
-	source->rule = "it must bounce, which keeps less of an address than dma_set_min_align_mask()";
+	source->rule = "it must bounce, which keeps less than dma_set_min_align_mask() asks for";
 	if (source->vaddr && dma_get_min_align_mask(dev) > ~PAGE_MASK)
 		return -EOPNOTSUPP;
 	return 0;

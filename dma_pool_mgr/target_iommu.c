@@ -36,7 +36,7 @@
 /* ---- devices --------------------------------------------------------------- */
 
 static struct dpmgr_attached *find_attached(struct dpmgr_iommu_target *iommu,
-				      const struct device *dev)
+					    const struct device *dev)
 {
 	struct dpmgr_attached *attached;
 

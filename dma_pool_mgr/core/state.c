@@ -144,7 +144,7 @@ static const char *check_clients(const struct dpmgr_state *state)
 		if (!string_is_good(state, name, DPMGR_NAME_MAX, '!'))
 			return "a saved client's name is not a legal name";
 		if (dpmgr_name_check(state->strings + name, &rule))
-			return "a saved client's name is ., .. or has a '!', which no driver can claim";
+			return "a saved client's name is ., .. or has a '!': no driver has it";
 		if (strcmp(previous, state->strings + name) >= 0)
 			return "saved clients are not in ascending order of names";
 		previous = state->strings + name;

@@ -55,6 +55,7 @@ const char *mark_violation(enum dpmgr_mark_status status, const struct dpmgr_mar
 			   const void *bytes, u64 start, u32 page_size)
 {
 	static const struct dpmgr_mark nothing;
+	bool is_here;
 
 	if (status == DPMGR_MARK_NONE || status == DPMGR_MARK_UNKNOWN)
 		return memcmp(mark, &nothing, sizeof(*mark)) ? "something of nothing" : NULL;
@@ -62,7 +63,8 @@ const char *mark_violation(enum dpmgr_mark_status status, const struct dpmgr_mar
 		return "magic";
 	if (number(bytes, 60, 4) != __crc32c_le(U32_MAX, bytes, 60))
 		return "checksum";
-	if ((status == DPMGR_MARK_GOOD) != (number(bytes, 16, 8) == start))
+	is_here = number(bytes, 16, 8) == start;
+	if (is_here ? status != DPMGR_MARK_GOOD : status == DPMGR_MARK_GOOD)
 		return "place";
 	return check_whole(mark, bytes, page_size);
 }

@@ -233,9 +233,10 @@ enum dma_data_direction {
 
 /* What is there only for tests is there. */
 #define CONFIG_KUNIT		1
-#define CONFIG_ARCH_HAS_PMEM_API	1
 #define IS_ENABLED(CONFIG_option)	(CONFIG_option)
 #define EXPORT_SYMBOL_NS_GPL(symbol, ns)
+
+#define CONFIG_ARCH_HAS_PMEM_API	1
 
 /* Lines that a barrier will have in memory. */
 extern void (*shim_at_write_back)(const void *at, size_t len);

@@ -4,6 +4,7 @@
  * gets here is seen in QEMU.
  */
 #include <linux/irqflags.h>
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/reboot.h>
@@ -99,7 +100,7 @@ static void a_page_outside_is_refused(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_bad_page(f->mgr, 0));
 	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_bad_page(f->mgr, U64_MAX));
-	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_bad_page(f->mgr, PHYS_PFN(f->private[1].start) + 16));
+	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_bad_page(f->mgr, PHYS_PFN(virt_to_phys(f))));
 	KUNIT_EXPECT_EQ(test, dpmgr_bad_count(f->mgr), 0);
 	fixture_expect_all_free(test, f);
 }

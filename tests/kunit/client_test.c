@@ -135,7 +135,7 @@ static void each_bad_parameter_is_refused(struct kunit *test)
 	KUNIT_EXPECT_CREATE(-EINVAL, p.node = -2);
 	KUNIT_EXPECT_CREATE(-EINVAL, p.node = MAX_NUMNODES);
 	KUNIT_EXPECT_CREATE(-EINVAL, p.quota = 0);
-	KUNIT_EXPECT_CREATE(-EINVAL, p.reserved[2] = 1);
+	KUNIT_EXPECT_CREATE(-EINVAL, p.reserved[ARRAY_SIZE(p.reserved) - 1] = 1);
 	KUNIT_EXPECT_CREATE(-EINVAL, p.reserved32 = 1);
 }
 

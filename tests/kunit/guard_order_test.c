@@ -225,7 +225,8 @@ static void a_load_that_cannot_close_has_changed_nothing(struct kunit *test)
 static void a_region_that_cannot_be_closed_is_not_read(struct kunit *test)
 {
 	memset(region(), 0xff, STATE_SIZE);
-	memcpy(region(), DPMGR_ABI_REGION_MAGIC, 8);
+	memcpy(region(), DPMGR_ABI_REGION_MAGIC,
+	       sizeof_field(struct dpmgr_abi_region, magic));
 	KUNIT_EXPECT_EQ(test, inspect().status, DPMGR_REGION_DAMAGED);
 	guard_inject((struct dpmgr_emul_faults){
 		.status = DPMGR_HV_STATUS_OPERATION_DENIED,

@@ -536,4 +536,5 @@ static struct kunit_suite mark_suite = {
 	.exit = fixture_exit,
 	.test_cases = mark_cases,
 };
+
 kunit_test_suite(mark_suite);

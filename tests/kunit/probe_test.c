@@ -218,4 +218,5 @@ static struct kunit_suite probe_suite = {
 	.exit = fixture_exit,
 	.test_cases = probe_cases,
 };
+
 kunit_test_suite(probe_suite);

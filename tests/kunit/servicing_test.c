@@ -340,14 +340,20 @@ static void a_damaged_region_is_refused_and_left_alone(struct kunit *test)
 static void a_save_that_fails_makes_the_next_load_refuse(struct kunit *test)
 {
 	struct fixture *f = test->priv;
-	struct dpmgr_client *disk = create(test, f, "disk", DPMGR_PRIVATE);
-	u64 size = f->state.size;
+	struct dpmgr_client *disk;
+	unsigned int i;
 
-	fixture_alloc(test, disk, SZ_16K, "tag");
+	fixture_unload(f);
+	f->state.size = 3 * PAGE_SIZE;
+	f->config.restore = DPMGR_RESTORE_DISCARD;
+	fixture_load(test, f);
+	f->config.restore = DPMGR_RESTORE_AUTO;
 	/* A region that has no room, in spite of what was charged. */
-	f->mgr->region->mapping.range.size = DPMGR_ABI_HEADER_SIZE + 400;
+	f->mgr->state_limit = U64_MAX;
+	disk = create(test, f, "disk", DPMGR_PRIVATE);
+	for (i = 0; i < 200; i++)
+		fixture_alloc(test, disk, 1, "tag");
 	KUNIT_EXPECT_EQ(test, dpmgr_servicing_save(f->mgr), -ENOSPC);
-	f->mgr->region->mapping.range.size = size;
 	dpmgr_client_destroy(disk);
 	restart_expecting(test, f, -EBADMSG);
 }

@@ -144,7 +144,7 @@ static void a_stream_does_not_end_while_somebody_looks_at_it(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, looked, &own);
 	wake_up_process(task);
 	while (READ_ONCE(own.state) == DPMGR_STREAM_LIVE)
-		msleep(1);
+		msleep(20);
 	/* If it went on, it would be done by then. */
 	if (!wait_for_completion_timeout(&ender.done, HZ / 2)) {
 		KUNIT_EXPECT_EQ(test, READ_ONCE(own.state), DPMGR_STREAM_LEAVING);

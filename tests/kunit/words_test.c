@@ -38,11 +38,11 @@ static void a_bad_argument_is_told_by_its_own_rule(struct kunit *test)
 	struct dpmgr_client *client = fixture_client(test, f, "client");
 
 	expect_refusal(test, client, 0, GFP_KERNEL, "tag", -EINVAL,
-		       ": the size must not be 0 (-EINVAL)");
+		       "the size must not be 0 (");
 	expect_refusal(test, client, 1, GFP_KERNEL | __GFP_HIGHMEM, "tag", -EINVAL,
-		       ": gfp must be GFP_KERNEL, _NOIO");
+		       "gfp must be GFP_KERNEL, _NOIO");
 	expect_refusal(test, client, 1, GFP_KERNEL, "", -EINVAL,
-		       ": a tag has 1 to 31 printable ASCII bytes (-EINVAL)");
+		       "a tag has 1 to 31 printable ASCII bytes (");
 	expect_refusal(test, client, 1, GFP_KERNEL, "new\nline", -EINVAL, "printable");
 	dpmgr_client_destroy(client);
 }
@@ -71,10 +71,10 @@ static void a_full_pool_and_a_full_region_are_told_apart(struct kunit *test)
 
 	fixture_alloc(test, client, f->private[0].size, "tag");
 	expect_refusal(test, client, f->private[0].size, GFP_KERNEL, "tag", -ENOSPC,
-		       ": the pool has no free run found to fit; see debugfs pools");
+		       "the pool has no free run found to fit; see debugfs pools");
 	f->mgr->state_limit = atomic64_read(&f->mgr->state_used);
 	expect_refusal(test, client, 1, GFP_KERNEL, "tag", -ENOSPC,
-		       ": the state region has no room to describe it");
+		       "the state region has no room to describe it");
 	f->mgr->state_limit = limit;
 	dpmgr_client_destroy(client);
 }
@@ -135,7 +135,7 @@ static void the_hypervisors_refusal_is_one_condition(struct kunit *test)
 
 		dpmgr_emul_inject(emul, &faults);
 		expect_refusal(test, client, 1, GFP_KERNEL, "tag", -EIO,
-			       ": the hypervisor did not open its pages to VTL0 (-EIO)");
+			       "the hypervisor did not open its pages to VTL0 (");
 		dpmgr_emul_inject(emul, &(struct dpmgr_emul_faults){});
 	}
 	dpmgr_client_destroy(client);

@@ -191,8 +191,8 @@ def memory_error(test):
             inject(qemu, CORRECTED, free + 2 * PAGE)
             # Banks are polled. The log is no witness: it is rate-limited.
             polls = "awk '/MCP:/ { print $2 }' /proc/interrupts"
-            before = int(guest.run(polls))
-            guest.wait_for(f"[ $({polls}) -gt {before + 1} ]")
+            polled = int(guest.run(polls))
+            guest.wait_for(f"[ $({polls}) -gt {polled + 1} ]")
             expect(bad_pages(guest) == 2, "it is counted")
             guest.run("echo 300 > /sys/devices/system/machinecheck/machinecheck0/"
                       "check_interval")

@@ -4,15 +4,13 @@ reset first, and where that can't be done or proven, nothing is reclaimed. The w
 QEMU's trace log."""
 
 import re
-import time
 
 import nvme
 import soak
 import steps
-import vm
 from scenarios import CLAIMED, expect, expect_in, scenario
 from scenarios_nvme import boot, command_register, load_manager
-from scenarios_servicing import expect_scrubbed, expect_write_refused
+from scenarios_servicing import expect_write_refused
 from steps import DEBUGFS, PAGE, SMALL, SYSFS
 
 # Of a bridge, and the bit that resets the bus below it.
@@ -61,7 +59,7 @@ def expect_reclaimed(guest, ram, client, buffers):
     expect_in(f'^dma_pool_mgr: client "{client}": [0-9]+ buffers reclaimed$', log,
               "the log")
     expect(client not in clients(guest), f"{client} is still there")
-    expect_scrubbed(ram, buffers)
+    soak.wait_scrubbed(guest, ram, buffers)
 
 
 def bus_resets(bench, start):
@@ -102,14 +100,14 @@ def reclaim_nvme(test):
             expect(not clients(guest), f"{clients(guest)} are still there")
             expect(bench.count("pci_nvme_pci_reset", mark) == 1,
                    f"{bench.count('pci_nvme_pci_reset', mark)} resets")
-        expect_scrubbed(ram, buffers)
+        soak.wait_scrubbed(guest, ram, buffers)
         with test.case("Bus Master on again, an event writes into none of the pages that "
                        "are free now"):
             command_register(guest, address, True)
             bench.warn("a", 1)
             guest.run("sync")
             expect(bench.count("pci_nvme_aer_post_cqe", mark) == 0, "it was posted")
-            soak.expect_zero(ram, buffers)
+            expect(soak.are_zero(ram, buffers), "a page that is free was written")
         with test.case("the controller is in order: its driver starts it anew"):
             nvme.expect_cold_start(nvme.load(guest), "nothing was handed over")
         guest.power_off()
@@ -167,12 +165,7 @@ def no_way(test, guest, ram, lone, network):
             buffers = leave(guest, address, "x")
             expect_refused(guest, "x", address, "it can be reset neither alone nor with "
                            rf"its bus \(reset methods: {wanted}\)")
-            try:
-                soak.expect_zero(ram, buffers)
-            except vm.Failure:
-                pass
-            else:
-                raise vm.Failure("its page was scrubbed")
+            expect(not soak.are_zero(ram, buffers), "its page was scrubbed")
             guest.run(f"echo reclaim-forced > {SYSFS}/finish")
             expect("x" not in clients(guest), "it is still there")
 
@@ -191,7 +184,7 @@ def bus_reset(test, guest, bench, ram, address):
         for client in ("edu", "live"):
             expect_in(f'client "{client}": 1 buffers reclaimed', log, "the log")
         expect(bus_resets(bench, mark) == 1, f"{bus_resets(bench, mark)} resets")
-        expect_scrubbed(ram, buffers)
+        soak.wait_scrubbed(guest, ram, buffers)
     buffers = leave(guest, address, "edu")
     with test.case("one that a driver is bound to is not"):
         mark = bench.mark()
@@ -226,14 +219,11 @@ def two_functions(test, guest, bench, ram, first, second):
         for client in ("first", "second"):
             expect_in(f'client "{client}": 1 buffers reclaimed', log, "the log")
         expect(bus_resets(bench, mark) == 1, f"{bus_resets(bench, mark)} resets")
-        expect_scrubbed(ram, buffers)
+        soak.wait_scrubbed(guest, ram, buffers)
 
 
 def wait_gone(guest, address):
-    deadline = time.monotonic() + 120
-    while not guest.try_run(f"test -e {nvme.ALL_PCI}/{address}")[0]:
-        expect(time.monotonic() < deadline, f"{address} is still there")
-        time.sleep(0.2)
+    guest.wait_for(f"[ ! -e {nvme.ALL_PCI}/{address} ]")
 
 
 def empty_slot(test, guest, bench, ram, address):
@@ -274,11 +264,11 @@ def reclaim_sriov(test):
         with test.case("a virtual function is reset by itself"):
             expect("flr" in methods(guest, virtual), methods(guest, virtual))
             expect_reclaimed(guest, ram, "vf", buffers)
-        buffers = leave(guest, virtual, "vf")
         left = leave(guest, physical, "pf")
         with test.case("a physical function with virtual ones is not reset"):
             guest.run(f"echo {physical} > {pf}/driver/unbind")
             expect_refused(guest, "pf", physical, "its virtual functions are enabled")
+        buffers = leave(guest, virtual, "vf")
         with test.case("a virtual function that was disabled is gone, and the physical one "
                        "is reset"):
             guest.run(f"echo {physical} > /sys/bus/pci/drivers_probe; "
@@ -286,5 +276,5 @@ def reclaim_sriov(test):
             log = reclaim(guest)
             for client in ("vf", "pf"):
                 expect_in(f'client "{client}": 1 buffers reclaimed', log, "the log")
-            expect_scrubbed(ram, buffers + left)
+            soak.wait_scrubbed(guest, ram, buffers + left)
         guest.power_off()

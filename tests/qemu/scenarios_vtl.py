@@ -99,7 +99,7 @@ def load_vtl0(guest, verb):
 # What is wrong, parameters, the error, and the log's one line.
 BAD = [
     ("a map in System RAM", "vtl=emulated emul_state=1M@0x10000000", INVALID,
-     "emul_state=1M@0x10000000: not wholly in memory"),
+     "emul_state=1M@0x10000000: not wholly in reserved memory"),
     ("an unknown hypervisor", "vtl=bogus", INVALID,
      "vtl=bogus: must be auto, none, hyperv or emulated"),
     ("a hypervisor that is not there", "vtl=hyperv", NO_DEVICE,
