@@ -13,7 +13,7 @@
  * - A reset of the bus: hot reset on PCI Express (6.6.1), RST# on conventional PCI. It
  *   resets each function on the bus, so all of them must be to be stopped.
  * - A link that is down (2.9.1): the device below it is reset, and its requests reach
- *   nothing. A slot in which there is nothing (6.7.3).
+ *   nothing. A slot in which there is nothing (6.7.3). Where a port tells of both, both.
  * - A virtual function whose physical function has VF Enable clear (9.3.3.3.1): it can
  *   issue no request, and begins anew when it is enabled.
  *
@@ -117,9 +117,10 @@ const char *dpmgr_pci_is_gone(const struct dpmgr_pci_place *place)
 		return NULL;
 	if (!place->has_port)
 		return "it is not found, nor is a port above it: has a bridge no driver?";
-	if (place->reports_link && !place->link_is_up)
-		return NULL;
-	if (place->has_slot && !place->slot_is_full && !place->reports_link)
+	/* Slot and link must agree: a port that sleeps has its link down, and a full slot. */
+	if ((place->reports_link || place->has_slot) &&
+	    !(place->reports_link && place->link_is_up) &&
+	    !(place->has_slot && place->slot_is_full))
 		return NULL;
 	return "it is not found, but its port says that there is something: rescan the bus";
 }

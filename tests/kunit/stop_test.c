@@ -66,11 +66,12 @@ static void what_shows_that_a_device_is_gone(struct kunit *test)
 		{ { .has_port = true, .reports_link = true, .link_is_up = true }, SOMETHING },
 		{ { .has_port = true, .has_slot = true }, NULL },
 		{ { .has_port = true, .has_slot = true, .slot_is_full = true }, SOMETHING },
-		/* Of a slot and a link, the link counts. */
+		/* A slot and a link must agree. */
 		{ { .has_port = true, .has_slot = true, .reports_link = true,
 		    .link_is_up = true }, SOMETHING },
 		{ { .has_port = true, .has_slot = true, .slot_is_full = true,
-		    .reports_link = true }, NULL },
+		    .reports_link = true }, SOMETHING },
+		{ { .has_port = true, .has_slot = true, .reports_link = true }, NULL },
 		{ { .is_disabled_vf = true }, NULL },
 		{ { .may_be_vf = true }, "may be a virtual function" },
 		{ { .is_disabled_vf = true, .may_be_vf = true }, "may be a virtual function" },
