@@ -121,10 +121,11 @@ static u32 head_of(const struct dpmgr_page_range *range, u32 index)
 static int retire(struct dpmgr_page_range *range, u32 head, u32 index,
 		  struct dpmgr_page_run *run)
 {
-	const u64 used_max = range->nr_used_max;
 	union page_end end;
+	u64 used_max;
 
 	guard(raw_spinlock_irqsave)(&range->lock);
+	used_max = range->nr_used_max;
 	/* Fronts park and unpark used runs without the lock. */
 	end.word = smp_load_acquire(&range->tags[head].end.word);
 	/* What was there when the head was looked for may have merged or split since. */
