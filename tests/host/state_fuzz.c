@@ -109,6 +109,9 @@ int try_input(const u8 *data, size_t size)
 	nr_decoded += !!restored.state.strings;
 	nr_of[restored.status]++;
 	CHECK(!restored.why == (restored.status != DPMGR_REGION_DAMAGED));
+	/* What changes nothing may look at anything. */
+	dpmgr_region_changed(region, GOLDEN_SIZE, restored.info.generation);
+	dpmgr_region_claimed_end(&restored.info);
 	if (restored.status == DPMGR_REGION_GOOD)
 		CHECK(!state_violation(&restored.state, restored.payload,
 				       restored.info.payload_len, GOLDEN_PAGE));
