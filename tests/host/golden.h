@@ -10,8 +10,8 @@
 #include "core/state.h"
 #include "golden/content.h"
 
-/* Those there are: 1.0, 1.1, 1.2. */
-#define GOLDEN_MINORS		3
+/* Those there are: 1.0 to 1.3. */
+#define GOLDEN_MINORS		4
 
 /* Whether it is there and well-formed. @region is 8-byte aligned. */
 bool golden_read(unsigned int minor, u8 region[GOLDEN_SIZE]);

@@ -3,6 +3,7 @@
  * Regions that earlier versions of the writer wrote are read forever, each field of
  * them. Where a version had no such field, what is decoded is zero.
  */
+#include "core/mark.h"
 #include "golden.h"
 #include "state_check.h"
 #include "test.h"
@@ -127,6 +128,36 @@ static void check_devices(const struct dpmgr_state *state)
 		      sizeof(state->platform->reserved)));
 }
 
+static void check_bad(const struct dpmgr_state *state, unsigned int nr_bad)
+{
+	unsigned int i;
+
+	CHECK(!!state->bad == !!nr_bad);
+	CHECK(state->nr_bad == nr_bad);
+	for (i = 0; i < nr_bad; i++) {
+		CHECK(state->bad[i].base_pfn == golden_bad[i].base_pfn);
+		CHECK(state->bad[i].nr_pages == golden_bad[i].nr_pages);
+	}
+}
+
+static void check_mark(unsigned int minor)
+{
+	const void *at = region + DPMGR_ABI_MARK_OFFSET;
+	struct dpmgr_mark mark;
+
+	if (minor < 3) {
+		CHECK(!dpmgr_mark_begins(at));
+		return;
+	}
+	CHECK(dpmgr_mark_decode(at, GOLDEN_START, GOLDEN_PAGE, &mark) == DPMGR_MARK_GOOD);
+	CHECK(mark.kind == DPMGR_ABI_MARK_STATE);
+	CHECK(mark.start == GOLDEN_START && mark.size == GOLDEN_SIZE);
+	CHECK(mark.state_start == GOLDEN_START && mark.state_size == GOLDEN_SIZE);
+	CHECK(mark.state_id == GOLDEN_ID);
+	CHECK(dpmgr_mark_decode(at, GOLDEN_START + GOLDEN_PAGE, GOLDEN_PAGE, &mark) ==
+	      DPMGR_MARK_COPY);
+}
+
 static void check_state(const struct restored *restored, unsigned int minor,
 			unsigned int nr_runs, unsigned int nr_pages)
 {
@@ -138,6 +169,8 @@ static void check_state(const struct restored *restored, unsigned int minor,
 		check_devices(&restored->state);
 	else
 		check_no_devices(&restored->state);
+	check_bad(&restored->state,
+		  minor >= 3 && nr_pages ? ARRAY_SIZE(golden_bad) : 0);
 	CHECK(!state_violation(&restored->state, restored->payload,
 			       restored->info.payload_len, GOLDEN_PAGE));
 }
@@ -152,6 +185,7 @@ static void check_golden(unsigned int minor)
 	CHECK(golden_read(minor, region));
 	CHECK(slot->major == 1 && slot->minor == minor);
 	CHECK(slot->page_size == GOLDEN_PAGE);
+	check_mark(minor);
 	region_restore(region, GOLDEN_SIZE, GOLDEN_PAGE, &restored);
 	CHECK(restored.status == DPMGR_REGION_GOOD);
 	CHECK(restored.info.generation == 5);
@@ -186,4 +220,9 @@ TEST(what_version_1_1_wrote_is_read_forever)
 TEST(what_version_1_2_wrote_is_read_forever)
 {
 	check_golden(2);
+}
+
+TEST(what_version_1_3_wrote_is_read_forever)
+{
+	check_golden(3);
 }

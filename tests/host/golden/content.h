@@ -2,7 +2,7 @@
 /*
  * What the golden regions hold. Version 1.0 has no masks, pages, devices, platform
  * and driver state; 1.1 no devices, platform, driver state, and nothing of a run's
- * state and mask.
+ * state and mask; 1.2 no bad pages, and a region of 1.3 is marked.
  */
 #ifndef GOLDEN_CONTENT_H
 #define GOLDEN_CONTENT_H
@@ -80,6 +80,23 @@ static const struct golden_pages golden_pages[] = {
 	{ 0x140010, 2, 1 },
 	{ 0x140020, 31, 2 },
 };
+
+struct golden_bad {
+	u64 base_pfn;
+	u64 nr_pages;
+};
+
+/* In a run, in none, and in quarantined pages. Only 1.3 has them. */
+static const struct golden_bad golden_bad[] = {
+	{ 0x40011, 2 },
+	{ 0x80040, 1 },
+	{ 0x140021, 1 },
+	{ 0x140023, 3 },
+};
+
+/* The mark of 1.3: where the region was, and its number. */
+#define GOLDEN_START		0x3fffd000
+#define GOLDEN_ID		0x0123456789abcdef
 
 #define GOLDEN_VTOM_BIT		46
 /* AMD's SNP. */

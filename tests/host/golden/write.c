@@ -6,6 +6,7 @@
  *	1.0	5e9128e^
  *	1.1	6cc8b36^
  *	1.2	6cc8b36, or later
+ *	1.3	029f4c0, or later
  *
  * What it wrote is never written again: kernels that wrote such regions exist. For
  * a version to come, "make golden" on the last commit that has it.
@@ -16,6 +17,9 @@
 
 #include "core/state.h"
 #include "content.h"
+#if DPMGR_ABI_MINOR >= 3
+#include "core/mark.h"
+#endif
 
 #define NR_CLIENTS	ARRAY_SIZE(golden_clients)
 
@@ -163,6 +167,20 @@ static void write_payload(struct dpmgr_state_writer *writer, unsigned int nr_run
 		save_driver_state(writer, i);
 	dpmgr_state_end(writer);
 #endif
+#if DPMGR_ABI_MINOR >= 3
+	if (!nr_pages)
+		return;
+	dpmgr_state_begin(writer, DPMGR_ABI_BAD);
+	for (i = 0; i < ARRAY_SIZE(golden_bad); i++) {
+		const struct dpmgr_abi_bad saved = {
+			.base_pfn = golden_bad[i].base_pfn,
+			.nr_pages = golden_bad[i].nr_pages,
+		};
+
+		dpmgr_state_append(writer, &saved, sizeof(saved));
+	}
+	dpmgr_state_end(writer);
+#endif
 }
 
 static void save(u32 generation, unsigned int slot, unsigned int nr_runs,
@@ -178,6 +196,26 @@ static void save(u32 generation, unsigned int slot, unsigned int nr_runs,
 	dpmgr_region_write_end(region, GOLDEN_SIZE, GOLDEN_PAGE, slot,
 			       generation, writer.len);
 	dpmgr_region_commit(region, GOLDEN_SIZE, slot, generation);
+}
+
+/* The region's own mark: the rest of its header page is zero. */
+static size_t write_mark(void)
+{
+#if DPMGR_ABI_MINOR >= 3
+	const struct dpmgr_mark mark = {
+		.kind = DPMGR_ABI_MARK_STATE,
+		.start = GOLDEN_START, .size = GOLDEN_SIZE,
+		.state_start = GOLDEN_START, .state_size = GOLDEN_SIZE,
+		.state_id = GOLDEN_ID,
+	};
+	struct dpmgr_abi_mark bytes;
+
+	dpmgr_mark_encode(&mark, &bytes);
+	memcpy(region + DPMGR_ABI_MARK_OFFSET, &bytes, sizeof(bytes));
+	return sizeof(bytes);
+#else
+	return 0;
+#endif
 }
 
 /* Lines of up to @per_line bytes. */
@@ -201,7 +239,7 @@ static void print_slot(unsigned int slot, const char *what)
 	} sections[] = {
 		{ "none", 1 }, { "strings", 32 }, { "ranges", 24 }, { "clients", 8 },
 		{ "runs", 24 }, { "pages", 24 }, { "devices", 16 }, { "platform", 8 },
-		{ "driver state", 32 },
+		{ "driver state", 32 }, { "bad pages", 16 },
 	};
 	size_t at = DPMGR_ABI_HEADER_SIZE +
 		    slot * (GOLDEN_SIZE - DPMGR_ABI_HEADER_SIZE) / 2;
@@ -226,6 +264,7 @@ static void print_slot(unsigned int slot, const char *what)
 int main(void)
 {
 	unsigned int live = DPMGR_ABI_MINOR % 2;
+	size_t mark_len = write_mark();
 
 	dpmgr_region_format(region, GOLDEN_SIZE, 3);
 	save(4, !live, GOLDEN_OLDER_RUNS, 0);
@@ -240,6 +279,10 @@ int main(void)
 	       "\n# The region's header: 4 is the last spent generation.\n",
 	       "SPDX-License-Identifier", DPMGR_ABI_MAJOR, DPMGR_ABI_MINOR, GOLDEN_SIZE);
 	print(0, sizeof(struct dpmgr_abi_region), 24);
+	if (mark_len) {
+		printf("# Its mark: %zu bytes\n", mark_len);
+		print(DPMGR_ABI_MARK_OFFSET, mark_len, 32);
+	}
 	print_slot(live, "the one to restore");
 	print_slot(!live, "spent, with the first runs only");
 	return 0;
