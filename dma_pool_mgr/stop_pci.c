@@ -12,8 +12,9 @@
  *   requests that the function is to make of its own accord are forgotten.
  * - A reset of the bus: hot reset on PCI Express (6.6.1), RST# on conventional PCI. It
  *   resets each function on the bus, so all of them must be to be stopped.
- * - A link that is down (2.9.1): the device below it is reset, and its requests reach
- *   nothing. A slot in which there is nothing (6.7.3). Where a port tells of both, both.
+ * - A hot-plug slot in which there is nothing (6.7.3), and whose link is not up (2.9.1).
+ *   Only where firmware leaves the slot to the kernel: where it doesn't, a machine need
+ *   not keep these bits. QEMU with hot-plug by ACPI has them clear in slots that are full.
  * - A virtual function whose physical function has VF Enable clear (9.3.3.3.1): it can
  *   issue no request, and begins anew when it is enabled.
  *
@@ -117,12 +118,11 @@ const char *dpmgr_pci_is_gone(const struct dpmgr_pci_place *place)
 		return NULL;
 	if (!place->has_port)
 		return "it is not found, nor is a port above it: has a bridge no driver?";
-	/* Slot and link must agree: a port that sleeps has its link down, and a full slot. */
-	if ((place->reports_link || place->has_slot) &&
-	    !(place->reports_link && place->link_is_up) &&
-	    !(place->has_slot && place->slot_is_full))
-		return NULL;
-	return "it is not found, but its port says that there is something: rescan the bus";
+	if (!place->slot_is_native)
+		return "it is not found, and its port has no slot that is left to the kernel: rescan the bus";
+	if (place->slot_is_full || place->link_is_up)
+		return "it is not found, but its port says that there is something: rescan the bus";
+	return NULL;
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_pci_is_gone);
 
@@ -168,7 +168,7 @@ static bool leads_to(struct pci_dev *bridge, u8 bus)
 static void look_at_port(struct pci_dev *port, struct dpmgr_pci_place *place)
 {
 	u16 command, flags, link, slot;
-	u32 link_caps;
+	u32 link_caps, slot_caps;
 
 	pci_read_config_word(port, PCI_COMMAND, &command);
 	if (command == U16_MAX ||
@@ -178,12 +178,13 @@ static void look_at_port(struct pci_dev *port, struct dpmgr_pci_place *place)
 	pcie_capability_read_word(port, PCI_EXP_FLAGS, &flags);
 	pcie_capability_read_dword(port, PCI_EXP_LNKCAP, &link_caps);
 	pcie_capability_read_word(port, PCI_EXP_LNKSTA, &link);
+	pcie_capability_read_dword(port, PCI_EXP_SLTCAP, &slot_caps);
 	pcie_capability_read_word(port, PCI_EXP_SLTSTA, &slot);
 	place->has_port = true;
-	place->reports_link = link_caps & PCI_EXP_LNKCAP_DLLLARC;
-	place->link_is_up = link & PCI_EXP_LNKSTA_DLLLA;
-	place->has_slot = flags & PCI_EXP_FLAGS_SLOT;
+	place->slot_is_native = flags & PCI_EXP_FLAGS_SLOT && slot_caps & PCI_EXP_SLTCAP_HPC &&
+				pci_find_host_bridge(port->bus)->native_pcie_hotplug;
 	place->slot_is_full = slot & PCI_EXP_SLTSTA_PDS;
+	place->link_is_up = link_caps & PCI_EXP_LNKCAP_DLLLARC && link & PCI_EXP_LNKSTA_DLLLA;
 }
 
 static const char *why_not_gone(int domain, u16 id)

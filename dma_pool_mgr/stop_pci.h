@@ -26,19 +26,17 @@ struct dpmgr_pci_function {
  * @may_be_vf: a physical function has this address for a virtual one that is enabled, or
  *	can't be asked
  * @has_port: the PCI Express port above it answers
- * @reports_link: the port tells whether its link is up
- * @link_is_up: what it tells
- * @has_slot: the port has a slot, and tells whether something is in it
- * @slot_is_full: what it tells
+ * @slot_is_native: the port has a hot-plug slot that firmware leaves to the kernel
+ * @slot_is_full: the port's Presence Detect State
+ * @link_is_up: the port's Data Link Layer Link Active, or false if it doesn't report that
  */
 struct dpmgr_pci_place {
 	bool is_disabled_vf;
 	bool may_be_vf;
 	bool has_port;
-	bool reports_link;
-	bool link_is_up;
-	bool has_slot;
+	bool slot_is_native;
 	bool slot_is_full;
+	bool link_is_up;
 };
 
 const char *dpmgr_pci_may_be_reset(const struct dpmgr_pci_function *function);

@@ -49,6 +49,7 @@ static void what_shows_that_a_reset_took_place(struct kunit *test)
 }
 
 #define NOT_FOUND	"nor is a port above it"
+#define NOT_NATIVE	"no slot that is left to the kernel"
 #define SOMETHING	"says that there is something"
 
 static void what_shows_that_a_device_is_gone(struct kunit *test)
@@ -58,24 +59,17 @@ static void what_shows_that_a_device_is_gone(struct kunit *test)
 		const char *why;
 	} rules[] = {
 		{ {}, NOT_FOUND },
-		/* What a port tells is not believed unless it answers, and tells it. */
-		{ { .reports_link = true }, NOT_FOUND },
-		{ { .has_slot = true }, NOT_FOUND },
-		{ { .has_port = true }, SOMETHING },
-		{ { .has_port = true, .reports_link = true }, NULL },
-		{ { .has_port = true, .reports_link = true, .link_is_up = true }, SOMETHING },
-		{ { .has_port = true, .has_slot = true }, NULL },
-		{ { .has_port = true, .has_slot = true, .slot_is_full = true }, SOMETHING },
-		/* A slot and a link must agree. */
-		{ { .has_port = true, .has_slot = true, .reports_link = true,
-		    .link_is_up = true }, SOMETHING },
-		{ { .has_port = true, .has_slot = true, .slot_is_full = true,
-		    .reports_link = true }, SOMETHING },
-		{ { .has_port = true, .has_slot = true, .reports_link = true }, NULL },
+		/* A port that doesn't answer tells nothing. */
+		{ { .slot_is_native = true }, NOT_FOUND },
+		{ { .has_port = true }, NOT_NATIVE },
+		{ { .has_port = true, .slot_is_full = true }, NOT_NATIVE },
+		{ { .has_port = true, .slot_is_native = true }, NULL },
+		{ { .has_port = true, .slot_is_native = true, .slot_is_full = true }, SOMETHING },
+		{ { .has_port = true, .slot_is_native = true, .link_is_up = true }, SOMETHING },
 		{ { .is_disabled_vf = true }, NULL },
 		{ { .may_be_vf = true }, "may be a virtual function" },
 		{ { .is_disabled_vf = true, .may_be_vf = true }, "may be a virtual function" },
-		{ { .may_be_vf = true, .has_port = true, .reports_link = true },
+		{ { .may_be_vf = true, .has_port = true, .slot_is_native = true },
 		  "may be a virtual function" },
 	};
 	unsigned int i;

@@ -153,7 +153,7 @@ def reclaim_pci(test):
         no_way(test, guest, ram, lone, network)
         bus_reset(test, guest, bench, ram, behind)
         two_functions(test, guest, bench, ram, first, second)
-        empty_slot(test, guest, bench, ram, plugged)
+        firmware_slot(test, guest, bench, ram, plugged)
         guest.power_off()
 
 
@@ -226,20 +226,63 @@ def wait_gone(guest, address):
     guest.wait_for(f"[ ! -e {nvme.ALL_PCI}/{address} ]")
 
 
-def empty_slot(test, guest, bench, ram, address):
+def forget(guest, address):
+    guest.run(f"echo 1 > {nvme.ALL_PCI}/{address}/remove")
+
+
+def find_again(guest, address):
+    guest.run(f"echo 1 > /sys/bus/pci/rescan; test -e {nvme.ALL_PCI}/{address}")
+
+
+def firmware_slot(test, guest, bench, ram, address):
+    """QEMU's ports say that a slot is empty, full or not, when hot-plug is ACPI's."""
     buffers = leave(guest, address, "plugged")
-    with test.case("a device that the kernel has only forgotten is not taken for gone"):
-        guest.run(f"echo 1 > {nvme.ALL_PCI}/{address}/remove")
-        expect_refused(guest, "plugged", address,
-                       "it is not found, but its port says that there is something")
-        guest.run("echo 1 > /sys/bus/pci/rescan")
-        guest.run(f"test -e {nvme.ALL_PCI}/{address}")
-    with test.case("one that was unplugged is gone: its slot says that it is empty"):
-        mark = bench.mark()
+    why = "it is not found, and its port has no slot that is left to the kernel"
+    with test.case("a device that the kernel has only forgotten is not taken for gone by a "
+                   "port that lies"):
+        forget(guest, address)
+        expect_refused(guest, "plugged", address, why)
+        find_again(guest, address)
+    with test.case("nor is one that was unplugged: there is no proof"):
         bench.qmp("device_del", id="plugged")
         wait_gone(guest, address)
-        expect_reclaimed(guest, ram, "plugged", buffers)
-        expect(not bus_resets(bench, mark), "an empty bus was reset")
+        expect_refused(guest, "plugged", address, why)
+        guest.run(f"echo reclaim-forced > {SYSFS}/finish")
+        soak.wait_scrubbed(guest, ram, buffers)
+
+
+@scenario
+def reclaim_unplugged(test):
+    """With hot-plug left to the kernel, a slot's bits are the machine's word."""
+    ram = test.ram()
+    devices = ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+               *root_port(1, EDU + ",bus=%s"), *root_port(2, EDU + ",bus=%s,id=plugged")]
+    guest, bench = boot(test, [], devices, ram=ram)
+    with guest:
+        load_manager(guest)
+        stays, address = addresses_of(guest, "0x11e8")
+        buffers = leave(guest, stays, "stays")
+        with test.case("a bus is reset through its slot, and nothing takes its device for "
+                       "unplugged"):
+            mark = bench.mark()
+            expect_reclaimed(guest, ram, "stays", buffers)
+            expect(bus_resets(bench, mark) == 1, f"{bus_resets(bench, mark)} resets")
+            guest.run(f"test -e {nvme.ALL_PCI}/{stays}")
+        buffers = leave(guest, address, "plugged")
+        with test.case("a device that the kernel has only forgotten is not taken for gone"):
+            forget(guest, address)
+            expect_refused(guest, "plugged", address,
+                           "it is not found, but its port says that there is something")
+            find_again(guest, address)
+        with test.case("one that was unplugged is gone: its slot says that it is empty"):
+            mark = bench.mark()
+            bench.qmp("device_del", id="plugged")
+            wait_gone(guest, address)
+            # Its driver turns the slot off before QEMU takes the device out.
+            guest.wait_for("grep -q 0 /sys/bus/pci/slots/2/adapter")
+            expect_reclaimed(guest, ram, "plugged", buffers)
+            expect(not bus_resets(bench, mark), "an empty bus was reset")
+        guest.power_off()
 
 
 @scenario
