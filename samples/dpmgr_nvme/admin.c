@@ -179,13 +179,51 @@ static void *identify(struct dnvme_ctrl *ctrl, u8 cns, u32 nsid)
 	return ret ? ERR_PTR(ret) : dpmgr_buf_vaddr(ctrl->admin_buf);
 }
 
+/*
+ * Which commands a namespace takes: its Command Set Identifier. Started for the NVM
+ * command set alone, a controller shows a zoned namespace as if it was a plain disk.
+ */
+static int identify_command_set(struct dnvme_ctrl *ctrl, u32 nsid, u8 *csi)
+{
+	u64 cap = lo_hi_readq(ctrl->bar + NVME_REG_CAP);
+	const struct nvme_ns_id_desc *desc;
+	unsigned int at;
+	u8 *list;
+
+	*csi = NVME_CSI_NVM;
+	if (!(NVME_CAP_CSS(cap) & NVME_CAP_CSS_CSI))
+		return 0;
+	list = identify(ctrl, NVME_ID_CNS_NS_DESC_LIST, nsid);
+	if (IS_ERR(list))
+		return PTR_ERR(list);
+	for (at = 0; at + sizeof(*desc) < NVME_IDENTIFY_DATA_SIZE;
+	     at += sizeof(*desc) + desc->nidl) {
+		desc = (void *)(list + at);
+		if (!desc->nidl)
+			break;
+		if (desc->nidt == NVME_NIDT_CSI)
+			*csi = list[at + sizeof(*desc)];
+	}
+	return 0;
+}
+
 static int identify_namespace(struct dnvme_ctrl *ctrl, u32 nsid)
 {
 	struct dnvme_identity *identity = &ctrl->identity;
 	struct dnvme_ns_identity *ns;
 	const struct nvme_lbaf *format;
 	const struct nvme_id_ns *id;
+	u8 csi;
+	int ret;
 
+	ret = identify_command_set(ctrl, nsid, &csi);
+	if (ret)
+		return ret;
+	if (csi != NVME_CSI_NVM) {
+		pci_warn(ctrl->pdev, "namespace %u: command set %u%s: left alone\n", nsid, csi,
+			 csi == NVME_CSI_ZNS ? " (zoned)" : "");
+		return 0;
+	}
 	id = identify(ctrl, NVME_ID_CNS_NS, nsid);
 	if (IS_ERR(id))
 		return PTR_ERR(id);
@@ -303,15 +341,14 @@ int dnvme_ask_for_queues(struct dnvme_ctrl *ctrl)
 	return 0;
 }
 
+/* Their memory is there. */
 int dnvme_create_queues(struct dnvme_ctrl *ctrl)
 {
 	u16 id;
 	int ret;
 
 	for (id = 1; id <= ctrl->nr_queues; id++) {
-		ret = dnvme_alloc_queue(ctrl, id);
-		if (!ret)
-			ret = create_queue(ctrl, &ctrl->queues[id]);
+		ret = create_queue(ctrl, &ctrl->queues[id]);
 		if (ret)
 			return ret;
 	}

@@ -112,6 +112,7 @@ int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id)
 
 	static_assert(sizeof(struct dnvme_lists) == 512);
 	queue->sq_tail = 0;
+	queue->sq_told = 0;
 	queue->cq_head = 0;
 	queue->phase = 1;
 	queue->in_flight = 0;
@@ -148,13 +149,55 @@ void dnvme_free_queue(struct dnvme_queue *queue)
 	}
 }
 
-void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool ring)
+/* Free the queues beyond the first so many, of which the controller doesn't know. */
+void dnvme_keep_queues(struct dnvme_ctrl *ctrl, u32 nr_queues)
+{
+	for (; ctrl->nr_queues > nr_queues; ctrl->nr_queues--)
+		dnvme_free_queue(&ctrl->queues[ctrl->nr_queues]);
+}
+
+/* As many I/O queues as there is memory for, of those wanted; at least one. */
+int dnvme_alloc_queues(struct dnvme_ctrl *ctrl)
+{
+	u32 wanted = ctrl->nr_queues;
+	int ret = 0;
+	u16 id;
+
+	for (id = 1; id <= wanted && !ret; id++)
+		ret = dnvme_alloc_queue(ctrl, id);
+	if (!ret)
+		return 0;
+	/* The last of them is there in part. */
+	dnvme_keep_queues(ctrl, id - 2);
+	if (!ctrl->nr_queues) {
+		pci_err(ctrl->pdev, "an I/O queue needs %zu bytes of data: see depth and pages\n",
+			dnvme_data_size(ctrl));
+		return ret;
+	}
+	pci_warn(ctrl->pdev, "memory for %u of %u I/O queues (%d)\n", ctrl->nr_queues, wanted,
+		 ret);
+	return 0;
+}
+
+/*
+ * Tell the controller of the commands that it wasn't told of yet. It may take a doorbell
+ * that says the same again for an error. Context: @sq_lock is held.
+ */
+static void ring(struct dnvme_queue *queue)
+{
+	if (queue->sq_told == queue->sq_tail)
+		return;
+	queue->sq_told = queue->sq_tail;
+	writel(queue->sq_tail, queue->sq_doorbell);
+}
+
+void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool is_last)
 {
 	guard(spinlock)(&queue->sq_lock);
 	queue->sq[queue->sq_tail] = *cmd;
 	queue->sq_tail = (queue->sq_tail + 1) % DNVME_ENTRIES;
-	if (ring)
-		writel(queue->sq_tail, queue->sq_doorbell);
+	if (is_last)
+		ring(queue);
 }
 
 static void complete_one(struct dnvme_queue *queue, const struct nvme_completion *cqe)
@@ -397,7 +440,23 @@ static void commit_rqs(struct blk_mq_hw_ctx *hctx)
 	struct dnvme_queue *queue = hctx->driver_data;
 
 	guard(spinlock)(&queue->sq_lock);
-	writel(queue->sq_tail, queue->sq_doorbell);
+	ring(queue);
+}
+
+/*
+ * No new requests from here on, and each one that there is is the controller's. A batch
+ * that this ends half-way has commands in a queue whose last one never comes, and no
+ * commit_rqs() either.
+ */
+void dnvme_quiesce(struct dnvme_ctrl *ctrl)
+{
+	u16 id;
+
+	blk_mq_quiesce_tagset(&ctrl->set);
+	for (id = 1; id <= ctrl->nr_queues; id++) {
+		guard(spinlock)(&ctrl->queues[id].sq_lock);
+		ring(&ctrl->queues[id]);
+	}
 }
 
 static void complete_rq(struct request *rq)

@@ -2,7 +2,8 @@
 /*
  * Keepalive: how a running controller is left to the next kernel, and taken over.
  *
- * freeze	no new requests; those in flight are waited for (drain), or not (carry).
+ * freeze	no new requests, and the controller is told of all that were begun; those in
+ *		flight are waited for (drain), or not (carry).
  *		From then on nobody looks at completions: what the controller posts stays
  *		in its queue, in memory that the next kernel gets back. The request for an
  *		event stays outstanding all along.
@@ -226,7 +227,7 @@ int dnvme_freeze(struct dpmgr_client *client)
 	if (!dpmgr_client_keepalive(ctrl->data_client))
 		return -ECANCELED;
 
-	blk_mq_quiesce_tagset(&ctrl->set);
+	dnvme_quiesce(ctrl);
 	if (!carry && !dnvme_drain(ctrl, drain_ms)) {
 		blk_mq_unquiesce_tagset(&ctrl->set);
 		return -ETIMEDOUT;
@@ -410,6 +411,7 @@ static bool retrieve_queue(struct dnvme_ctrl *ctrl, u16 id, const struct saved_q
 			return false;
 	}
 	queue->sq_tail = saved->sq_tail;
+	queue->sq_told = saved->sq_tail;
 	queue->cq_head = saved->cq_head;
 	queue->phase = saved->phase;
 	queue->in_flight = saved->in_flight;

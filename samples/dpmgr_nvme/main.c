@@ -138,7 +138,8 @@ static int start(struct dnvme_ctrl *ctrl)
 	if (nr < 0)
 		return nr;
 	pci_set_master(ctrl->pdev);
-	ret = dnvme_enable(ctrl) ?: dnvme_identify(ctrl) ?: dnvme_ask_for_queues(ctrl);
+	ret = dnvme_enable(ctrl) ?: dnvme_identify(ctrl) ?: dnvme_ask_for_queues(ctrl) ?:
+	      dnvme_alloc_queues(ctrl);
 	if (ret)
 		return ret;
 	/* No more than queues: each one's CPUs are those of its interrupt. */
@@ -146,7 +147,7 @@ static int start(struct dnvme_ctrl *ctrl)
 	nr = dnvme_alloc_vectors(ctrl, 1, ctrl->nr_queues);
 	if (nr < 0)
 		return nr;
-	ctrl->nr_queues = nr - 1;
+	dnvme_keep_queues(ctrl, nr - 1);
 	ret = dnvme_create_queues(ctrl) ?: dnvme_request_irqs(ctrl);
 	if (!ret)
 		dnvme_ask_for_event(ctrl);
@@ -353,7 +354,7 @@ static void dnvme_shutdown(struct pci_dev *pdev)
 		return;
 	}
 	dnvme_thaw(ctrl->queues_client);
-	blk_mq_quiesce_tagset(&ctrl->set);
+	dnvme_quiesce(ctrl);
 	dnvme_drain(ctrl, 2000);
 	if (stop(ctrl))
 		pci_warn(pdev, "can't be stopped\n");

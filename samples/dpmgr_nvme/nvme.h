@@ -46,9 +46,10 @@ struct dnvme_lists {
  * struct dnvme_queue - a submission queue and its completion queue
  * @ctrl: the controller
  * @id: 0 for the admin queue
- * @sq_lock: protects @sq, @sq_tail and @sq_doorbell
+ * @sq_lock: protects @sq, @sq_tail, @sq_told and @sq_doorbell
  * @sq: commands
  * @sq_tail: where the next one goes
+ * @sq_told: what the controller was last told of that
  * @sq_doorbell: tells the controller
  * @cq_lock: protects @cq, @cq_head, @phase, @cq_doorbell and @frozen
  * @cq: completions
@@ -74,6 +75,7 @@ struct dnvme_queue {
 	spinlock_t sq_lock;	/* who submits */
 	struct nvme_command *sq;
 	u16 sq_tail;
+	u16 sq_told;
 	u32 __iomem *sq_doorbell;
 
 	spinlock_t cq_lock;	/* who reaps */
@@ -213,12 +215,15 @@ void dnvme_event_work(struct work_struct *work);
 /* io.c */
 u32 dnvme_max_queues(struct dnvme_ctrl *ctrl);
 int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id);
+int dnvme_alloc_queues(struct dnvme_ctrl *ctrl);
+void dnvme_keep_queues(struct dnvme_ctrl *ctrl, u32 nr_queues);
 void dnvme_set_up_queue(struct dnvme_queue *queue);
 void dnvme_free_queue(struct dnvme_queue *queue);
 int dnvme_alloc_vectors(struct dnvme_ctrl *ctrl, u32 min, u32 nr_queues);
 int dnvme_request_irqs(struct dnvme_ctrl *ctrl);
 void dnvme_free_irqs(struct dnvme_ctrl *ctrl);
-void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool ring);
+void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool is_last);
+void dnvme_quiesce(struct dnvme_ctrl *ctrl);
 void dnvme_reap(struct dnvme_queue *queue);
 void dnvme_reap_all(struct dnvme_ctrl *ctrl);
 bool dnvme_drain(struct dnvme_ctrl *ctrl, unsigned int milliseconds);

@@ -66,6 +66,18 @@ class Controller:
                 "-drive", f"if=none,id={drive},file={path},format=raw,discard=unmap",
                 "-device", f"nvme-ns,id={name}n{i},drive={drive},bus={name},nsid={i},"
                 f"logical_block_size={block_size},physical_block_size={block_size}"]
+        self.folder = folder
+
+    def add_zoned(self, size):
+        """One more namespace, whose blocks are written in the order of its zones."""
+        name, nsid = self.name, len(self.files) + 1
+        path = os.path.join(self.folder, f"{name}-zoned.img")
+        subprocess.run(["truncate", "-s", "0", path], check=True)
+        subprocess.run(["truncate", "-s", size, path], check=True)
+        self.arguments += [
+            "-drive", f"if=none,id={name}z,file={path},format=raw",
+            "-device", f"nvme-ns,id={name}zn,drive={name}z,bus={name},nsid={nsid},"
+            "zoned=true,zoned.zone_size=4M"]
 
 
 class Bench:

@@ -261,11 +261,15 @@ def nvme_discard(test):
 @scenario
 def nvme_limits(test):
     one = nvme.Controller(test.folder, "a", ("32M",), more=",mdts=2", block_size=4096)
+    one.add_zoned("32M")
     verified = VERIFIED.replace("bsrange=512-256k", "bsrange=4k-256k")
     guest, bench = boot(test, [one])
     with guest:
         load_manager(guest)
-        nvme.load(guest)
+        log = nvme.load(guest)
+        with test.case("a namespace with zones is left alone, and named"):
+            expect_in(r"namespace 2: command set 2 \(zoned\): left alone", log, "the log")
+            expect(nvme.disks(guest) == ["dpnvme0n1"], nvme.disks(guest))
         with test.case("blocks of 4 KiB, of which a command may have four"):
             sizes = guest.run("cd /sys/block/dpnvme0n1; cat size queue/logical_block_size "
                               "queue/max_hw_sectors_kb").split()
@@ -295,13 +299,14 @@ def nvme_limits(test):
 
 
 # Each block has a header that says what it holds: whatever was written last.
-LOADED = ("--size=16M --bs=4k --direct=1 --ioengine=libaio --iodepth=16 "
+LOADED = ("--size=16M --bs=4k --direct=1 --ioengine=libaio --iodepth=16 --iodepth_batch=16 "
           "--verify=crc32c --verify_fatal=1 --do_verify=0 --randseed=7")
 # More than fits in the disk's queues: so it goes on, and not only begins.
 LEAST_WRITES = 100
 READ_BACK = (f"--filename={DISK} --rw=read --size=16M --bs=4k --direct=1 --ioengine=libaio "
              "--iodepth=16 --verify=crc32c --verify_fatal=1")
 KEXECS = 5
+FREEZES = 40
 
 
 @scenario
@@ -312,6 +317,19 @@ def nvme_load(test):
         load_manager(guest)
         nvme.load(guest)
         nvme.fio(guest, f"--filename={DISK} --rw=write {LOADED}")
+        with test.case(f"frozen {FREEZES} times under batches of I/O, each time it is kept"):
+            guest.run(f"{nvme.tool('fio')} --name=load --filename={DISK} --rw=randrw "
+                      f"--time_based --runtime=1d {LOADED} > /tmp/fio 2>&1 &")
+            guest.dmesg()
+            for i in range(FREEZES):
+                mark = bench.mark()
+                guest.wait_until(lambda mark=mark: bench.count("pci_nvme_write", mark) > 16,
+                                 "there is I/O")
+                guest.run(f"echo freeze > {SYSFS}/action")
+                guest.run(f"echo unpreserve > {SYSFS}/action")
+            log = guest.dmesg()
+            expect(log.count("left to the next kernel, with 0 commands") == FREEZES, log)
+            guest.run("killall fio; while pidof fio; do sleep 0.1; done")
         last = 0
         for i in range(1, KEXECS + 1):
             mark = bench.mark()

@@ -7,7 +7,7 @@ import re
 import nvme
 from scenarios import expect, expect_in, scenario
 from scenarios_nvme import (DISK, VERIFIED, boot, expect_event, load_manager, reload)
-from steps import SYSFS
+from steps import DEBUGFS, SMALL, SYSFS
 
 CPU = "/sys/devices/system/cpu"
 
@@ -134,5 +134,49 @@ def nvme_few_queues(test):
             expect_all_cpus_work(guest, 4)
         with test.case("it is taken over"):
             nvme.expect_taken_over(reload(guest))
+            expect_all_cpus_work(guest, 4)
+        guest.power_off()
+
+
+def load_with_pool(guest, size):
+    """The manager anew, with a pool of private pages of that size only."""
+    guest.run("rmmod dpmgr_nvme; rmmod dma_pool_mgr")
+    guest.run(f"modprobe dma_pool_mgr private={size}@{SMALL.private.split('@')[1]} "
+              f"state={SMALL.state}")
+
+
+@scenario
+def nvme_small_pool(test):
+    one = nvme.Controller(test.folder, "a", ("32M",))
+    guest, bench = boot(test, [one], cpus=4)
+    with guest:
+        load_manager(guest)
+        guest.run("modprobe dpmgr_nvme")
+        load_with_pool(guest, "10M")
+        with test.case("where there is memory for two queues of 4 MiB, four CPUs share two"):
+            log = nvme.load(guest)
+            expect_in("memory for 2 of 4 I/O queues", log, "the log")
+            expect_in("2 I/O queues", log, "the log")
+            expect_own_interrupts(guest)
+            expect_all_cpus_work(guest, 4)
+        with test.case("a queue that there was no memory for has none"):
+            table = guest.run(f"cat {DEBUGFS}/buffers")
+            expect_in("submission queue 2$", table, "buffers")
+            expect("queue 3" not in table and "lists 3" not in table, table)
+        with test.case("called off, it goes on"):
+            expect_goes_on(guest, bench, 1)
+        load_with_pool(guest, "3M")
+        with test.case("where there is memory for none, it says how much one needs, and takes "
+                       "none"):
+            log = nvme.load(guest)
+            expect_in("an I/O queue needs 4194304 bytes of data: see depth and pages", log,
+                      "the log")
+            expect(not nvme.disks(guest), nvme.disks(guest))
+            expect(len(guest.run(f"cat {DEBUGFS}/buffers").splitlines()) == 1,
+                   "there are buffers left")
+        guest.run("rmmod dpmgr_nvme")
+        with test.case("with smaller ones it works"):
+            expect_in("memory for 2 of 4 I/O queues", nvme.load(guest, parameters="depth=8"),
+                      "the log")
             expect_all_cpus_work(guest, 4)
         guest.power_off()
