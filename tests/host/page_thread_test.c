@@ -573,14 +573,14 @@ TEST(frees_of_what_is_being_scrubbed_are_refused)
 	}
 }
 
-/* Retires pages that others allocate and free; then nobody is handed them. */
+/* Retires pages that others allocate and free: one at least, however late it starts. */
 static void *retire_thread(void *arg)
 {
 	struct dpmgr_page_run run;
 	struct worker *w = arg;
 
 	shim_cpu = w->cpu;
-	while (!w->broken && !__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+	while (!w->broken && (!w->serial || !__atomic_load_n(&stop, __ATOMIC_RELAXED))) {
 		u64 pfn = big_range.base_pfn + random_below(w, BIG_PAGES);
 		int ret = dpmgr_pages_retire(&pages, pfn, &run);
 
