@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Runs all cases.
+ * core-test [FILE...]: run all cases, or those of these files only.
  */
 #include <setjmp.h>
 
@@ -41,13 +41,26 @@ static bool passes(const struct test *test)
 	return true;
 }
 
-int main(void)
+static bool is_in(const struct test *test, char **files)
+{
+	const char *slash = strrchr(test->file, '/');
+	const char *name = slash ? slash + 1 : test->file;
+
+	for (; *files; files++)
+		if (!strcmp(name, *files))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
 {
 	unsigned int nr_passed = 0, nr_failed = 0;
 	const struct test *test;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (test = tests; test; test = test->next) {
+		if (argc > 1 && !is_in(test, argv + 1))
+			continue;
 		if (passes(test)) {
 			printf("ok      %s\n", test->name);
 			nr_passed++;

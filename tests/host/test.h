@@ -11,6 +11,7 @@
 #include "shim.h"
 
 struct test {
+	const char *file;
 	const char *name;
 	void (*run)(void);
 	struct test *next;
@@ -25,7 +26,9 @@ void test_fail(const char *file, int line, const char *what)
 
 #define TEST(function)							\
 	static void function(void);					\
-	static struct test test_##function = { #function, function };	\
+	static struct test test_##function = {				\
+		__FILE__, #function, function				\
+	};								\
 	static void __attribute__((constructor)) add_##function(void)	\
 	{								\
 		test_add(&test_##function);				\
