@@ -32,6 +32,7 @@ static bool passes(const struct test *test)
 	shim_at_barrier = NULL;
 	shim_at_write_back = NULL;
 	shim_at_gap = NULL;
+	shim_around_copy = NULL;
 	shim_cpu = 0;
 	shim_nr_cpus = SHIM_CPUS;
 	*test_context = '\0';

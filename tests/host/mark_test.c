@@ -98,6 +98,26 @@ TEST(a_mark_of_another_major_version_is_not_taken_for_none)
 	CHECK(decode_at(pool.start, &mark) == DPMGR_MARK_GOOD);
 }
 
+/* The mark is there only while it is copied, and its inverse before and after. */
+static void invert(const void *from, size_t len)
+{
+	size_t i;
+
+	for (i = 0; from == &bytes && i < len; i++)
+		((u8 *)&bytes)[i] ^= 0xff;
+}
+
+TEST(each_byte_of_a_mark_is_read_once)
+{
+	struct dpmgr_mark mark;
+
+	dpmgr_mark_encode(&pool, &bytes);
+	invert(&bytes, sizeof(bytes));
+	shim_around_copy = invert;
+	CHECK(dpmgr_mark_decode(&bytes, pool.start, PAGE, &mark) == DPMGR_MARK_GOOD);
+	CHECK(!memcmp(&mark, &pool, sizeof(mark)));
+}
+
 #define IS(expected, from, change)					\
 	do {								\
 		struct dpmgr_mark changed = from, got;			\

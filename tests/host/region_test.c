@@ -196,6 +196,24 @@ TEST(an_odd_slot_size_is_damage_whatever_is_there)
 	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
 }
 
+TEST(the_regions_header_has_a_checksum_of_its_own)
+{
+	unsigned int bit;
+
+	for (bit = 0; bit < 32; bit++) {
+		make_region();
+		header->crc ^= 1U << bit;
+		CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
+	}
+}
+
+TEST(a_slot_names_the_version_that_wrote_it)
+{
+	make_region();
+	CHECK(slot->major == DPMGR_ABI_MAJOR && slot->minor == DPMGR_ABI_MINOR);
+	CHECK(spent->major == DPMGR_ABI_MAJOR && spent->minor == DPMGR_ABI_MINOR);
+}
+
 TEST(a_slots_header_has_a_checksum_of_its_own)
 {
 	make_region();
@@ -405,6 +423,48 @@ TEST(a_slot_that_changes_after_it_was_inspected_is_refused)
 	CHECK(!dpmgr_region_read(region, PAGE, &info, copy));
 	region[PAGE + sizeof(struct dpmgr_abi_slot)] ^= 1;
 	CHECK(dpmgr_region_read(region, PAGE, &info, copy));
+}
+
+/* The region holds what was saved only while it is copied, and its inverse before and after. */
+static void invert(const void *from, size_t len)
+{
+	size_t at = (const u8 *)from - region;
+
+	if (at >= REGION_SIZE)
+		return;
+	CHECK(len <= REGION_SIZE - at);
+	for (; len; len--, at++)
+		region[at] ^= 0xff;
+}
+
+TEST(each_byte_of_a_region_is_read_once)
+{
+	static u8 expected[REGION_SIZE], got[REGION_SIZE];
+	struct dpmgr_region_info whole, info;
+
+	make_region();
+	whole = inspect(region);
+	CHECK(!dpmgr_region_read(region, PAGE, &whole, expected));
+	invert(region, REGION_SIZE);
+	shim_around_copy = invert;
+	info = inspect(region);
+	CHECK(info.status == DPMGR_REGION_GOOD && info.generation == 2);
+	CHECK(info.slot == whole.slot && info.slot_size == whole.slot_size);
+	CHECK(info.payload_len == whole.payload_len);
+	CHECK(!dpmgr_region_read(region, PAGE, &info, got));
+	CHECK(!memcmp(got, expected, info.payload_len));
+}
+
+/* No header, so each slot's is looked at. */
+TEST(each_byte_of_an_overwritten_region_is_read_once)
+{
+	make_region();
+	memset(header, 0, sizeof(*header));
+	invert(region, REGION_SIZE);
+	shim_around_copy = invert;
+	CHECK(inspect(region).status == DPMGR_REGION_DAMAGED);
+	shim_around_copy = NULL;
+	CHECK(inspect(region).status == DPMGR_REGION_NEVER_WRITTEN);
 }
 
 TEST(what_this_kernel_left_is_told_from_anything_else)

@@ -6,6 +6,7 @@
 
 unsigned int shim_fail_alloc;
 size_t shim_allocated_bytes;
+void (*shim_around_copy)(const void *from, size_t len);
 void (*shim_at_barrier)(void);
 void (*shim_at_write_back)(const void *at, size_t len);
 __thread shim_gap_fn *shim_at_gap;

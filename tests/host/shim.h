@@ -135,6 +135,24 @@ static inline void *memchr_inv(const void *start, int c, size_t len)
 	return NULL;
 }
 
+/*
+ * Called just before bytes are copied, and just after. It may change them: then what
+ * reads them twice, or without a copy, reads something else.
+ */
+extern void (*shim_around_copy)(const void *from, size_t len);
+
+static inline void *shim_memcpy(void *to, const void *from, size_t len)
+{
+	if (shim_around_copy)
+		shim_around_copy(from, len);
+	__builtin_memcpy(to, from, len);
+	if (shim_around_copy)
+		shim_around_copy(from, len);
+	return to;
+}
+
+#define memcpy(to, from, len)	shim_memcpy(to, from, len)
+
 char *strchrnul(const char *s, int c);
 u32 __crc32c_le(u32 crc, const u8 *data, size_t len);
 

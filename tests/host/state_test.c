@@ -248,6 +248,31 @@ TEST(a_saved_name_is_one_that_a_driver_may_ask_for)
 	CHECK(decode_names("a", "a") == -EBADMSG);
 }
 
+/* No tag is known to be good before it was looked at: not the first string, either. */
+TEST(a_tag_at_the_start_of_the_strings_is_checked)
+{
+	static const struct dpmgr_abi_range ranges[] = { { .nr_pages = 2 } };
+	static const struct dpmgr_abi_run runs[] = {
+		{ .base_pfn = 0, .nr_pages = 1 }, { .base_pfn = 1, .nr_pages = 1 },
+	};
+	struct dpmgr_abi_client one = {};
+	char text[DPMGR_TAG_MAX + 4];
+	size_t tag_len, len;
+
+	for (tag_len = DPMGR_TAG_MAX; tag_len <= DPMGR_TAG_MAX + 1; tag_len++) {
+		memset(text, 'x', sizeof(text));
+		text[tag_len] = '\0';
+		text[tag_len + 2] = '\0';
+		one.name = tag_len + 1;
+		len = 0;
+		add_section(&len, DPMGR_ABI_STRINGS, text, tag_len + 3);
+		add_section(&len, DPMGR_ABI_RANGES, ranges, sizeof(ranges));
+		add_section(&len, DPMGR_ABI_CLIENTS, &one, sizeof(one));
+		add_section(&len, DPMGR_ABI_RUNS, runs, sizeof(runs));
+		CHECK(decode_exact(len) == (tag_len > DPMGR_TAG_MAX ? -EBADMSG : 0));
+	}
+}
+
 TEST(a_run_at_the_very_top_does_not_wrap)
 {
 	const struct dpmgr_abi_range top = {
