@@ -45,7 +45,7 @@ help:
 	@echo '  make check-host           the core, and scripts/, in user space'
 	@echo '  make check-kunit          KUnit suites under sanitizers, in QEMU'
 	@echo '  make check-qemu [T=name]  whole-system scenarios on the stock kernel'
-	@echo 'make check-long [T=secs]  fuzzing, 20 kexecs, 200 kills; not part of check'
+	@echo 'make check-long [T=secs]  fuzzing, mutants, 20 kexecs, 200 kills; not part of check'
 	@echo 'make bench [P=parts]        the allocator beside its peers: uml icount smp threads'
 	@echo 'make clean                remove build/'
 	@echo
