@@ -27,8 +27,9 @@ TEST(suffixes_and_hex_digits_have_either_case)
 {
 	struct dpmgr_range r[4];
 
-	CHECK(parse("4k@0XaBcDeF000,4K@1g", r) == 2);
+	CHECK(parse("4k@0XaBcDeF000,0xAf@0xFA,4K@1g", r) == 3);
 	CHECK(r[0].size == 4096 && r[0].start == 0xabcdef000);
+	CHECK(r[1].size == 0xaf && r[1].start == 0xfa);
 	/* E is a digit in hex, and a suffix in decimal. */
 	CHECK(parse("0x1E@2E", r) == 1);
 	CHECK(r[0].size == 0x1e && r[0].start == 2ULL << 60);
@@ -99,6 +100,7 @@ TEST(each_malformed_item_is_refused_and_pointed_at)
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		CHECK(parse(bad[i].list, r) == bad[i].err);
 		CHECK(rule);
+		CHECK(!strstr(rule, "64 bits") == (bad[i].err != -ERANGE));
 		for (last = 3; !r[last].text; last--)
 			;
 		CHECK(r[last].text_len == strlen(bad[i].item));
