@@ -121,6 +121,17 @@ TEST(a_region_that_grew_is_read_as_it_was_written)
 	CHECK(!dpmgr_region_claimed_end(&info));
 }
 
+TEST(a_region_is_as_large_as_a_payload_needs)
+{
+	size_t len, size;
+
+	for (len = 3000; len < 3020; len++) {
+		size = dpmgr_region_size_for(len);
+		CHECK(dpmgr_region_payload_max(size) == ALIGN(len, 8));
+		CHECK(dpmgr_region_payload_max(size - 1) < len);
+	}
+}
+
 TEST(a_committed_slot_without_a_payload_is_damage)
 {
 	dpmgr_region_format(region, REGION_SIZE, 0);
@@ -488,6 +499,15 @@ TEST(what_this_kernel_left_is_told_from_anything_else)
 	CHECK(!dpmgr_region_changed(region, REGION_SIZE, 2));
 	dpmgr_region_spend(region, 2);
 	memcpy(whole, region, REGION_SIZE);
+	/* With a right checksum, too. */
+	for (i = offsetof(struct dpmgr_abi_region, major);
+	     i < offsetof(struct dpmgr_abi_region, crc); i++) {
+		region[i] ^= 0x10;
+		header->crc = __crc32c_le(U32_MAX, region,
+					  offsetof(struct dpmgr_abi_region, crc));
+		CHECK(dpmgr_region_changed(region, REGION_SIZE, 2));
+		memcpy(region, whole, REGION_SIZE);
+	}
 	/* No byte of the header is anything else, nor of a slot's signature. */
 	for (i = 0; i < sizeof(*header); i++) {
 		region[i] ^= 0x10;

@@ -85,3 +85,48 @@ TEST(bad_pages_come_once_and_after_all_of_1_2)
 	add_section(&len, DPMGR_ABI_BAD, NULL, 0);
 	CHECK(!decode_exact(len));
 }
+
+/* Two ranges that touch, from the first page on, and one client without a device. */
+static size_t make_low(const struct dpmgr_abi_run *runs, size_t nr_runs,
+		       const struct dpmgr_abi_pages *none_has)
+{
+	static const struct dpmgr_abi_range ranges[] = { { 0, 4 }, { 4, 4 } };
+	static const struct dpmgr_abi_bad low_bad[] = { { 0, 1 }, { 4, 1 } };
+	static const struct dpmgr_abi_client one;
+	static const struct dpmgr_abi_device no_device = {
+		.bus = DPMGR_ABI_NO_STRING, .address = DPMGR_ABI_NO_STRING,
+	};
+	static const struct dpmgr_abi_platform saved;
+	size_t len = 0;
+
+	add_section(&len, DPMGR_ABI_STRINGS, "x", 2);
+	add_section(&len, DPMGR_ABI_RANGES, ranges, sizeof(ranges));
+	add_section(&len, DPMGR_ABI_CLIENTS, &one, sizeof(one));
+	add_section(&len, DPMGR_ABI_RUNS, runs, nr_runs * sizeof(*runs));
+	add_section(&len, DPMGR_ABI_PAGES, none_has, 2 * sizeof(*none_has));
+	add_section(&len, DPMGR_ABI_DEVICES, &no_device, sizeof(no_device));
+	add_section(&len, DPMGR_ABI_PLATFORM, &saved, sizeof(saved));
+	add_section(&len, DPMGR_ABI_DRIVER_STATE, NULL, 0);
+	add_section(&len, DPMGR_ABI_BAD, low_bad, sizeof(low_bad));
+	return len;
+}
+
+TEST(the_first_page_counts_and_so_does_that_where_ranges_touch)
+{
+	static const struct dpmgr_abi_run runs[] = {
+		{ .base_pfn = 0, .nr_pages = 1 }, { .base_pfn = 4, .nr_pages = 2 },
+	};
+	struct dpmgr_abi_pages none_has[] = {
+		{ .base_pfn = 1, .nr_pages = 3, .state = DPMGR_ABI_QUARANTINED },
+		{ .base_pfn = 6, .nr_pages = 2, .state = DPMGR_ABI_QUARANTINED },
+	};
+
+	CHECK(!decode_exact(make_low(runs, 2, none_has)));
+	/* From the end of one run to the next; and where runs were. */
+	none_has[0].nr_pages = 4;
+	CHECK(decode_exact(make_low(runs, 2, none_has)) == -EBADMSG);
+	none_has[0] = (struct dpmgr_abi_pages){ .nr_pages = 1, .state = DPMGR_ABI_MUST_CLOSE };
+	none_has[1].base_pfn = 4;
+	CHECK(decode_exact(make_low(runs, 2, none_has)) == -EBADMSG);
+	CHECK(!decode_exact(make_low(NULL, 0, none_has)));
+}
