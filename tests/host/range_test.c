@@ -33,6 +33,8 @@ TEST(suffixes_and_hex_digits_have_either_case)
 	/* E is a digit in hex, and a suffix in decimal. */
 	CHECK(parse("0x1E@2E", r) == 1);
 	CHECK(r[0].size == 0x1e && r[0].start == 2ULL << 60);
+	CHECK(parse("0x8@0x0", r) == 1);
+	CHECK(r[0].size == 8 && !r[0].start);
 	CHECK(parse("0x10K@0x10M", r) == 1);
 	CHECK(r[0].size == 16 << 10 && r[0].start == 16 << 20);
 }
@@ -101,6 +103,7 @@ TEST(each_malformed_item_is_refused_and_pointed_at)
 		CHECK(parse(bad[i].list, r) == bad[i].err);
 		CHECK(rule);
 		CHECK(!strstr(rule, "64 bits") == (bad[i].err != -ERANGE));
+		CHECK(!strstr(rule, "empty") == (*bad[i].item != '\0'));
 		for (last = 3; !r[last].text; last--)
 			;
 		CHECK(r[last].text_len == strlen(bad[i].item));
