@@ -34,6 +34,7 @@
 #include "pool.h"
 #include "stream.h"
 #include "sysfs.h"
+#include "turn.h"
 
 /* Buffers that are looked at before interrupts are let in again. */
 #define GIVE_UP_BATCH	64
@@ -130,6 +131,7 @@ static struct dpmgr_client *client_new(struct dpmgr *mgr, const char *name,
 	client->persistent = persistent;
 	client->keepalive = true;
 	mutex_init(&client->lock);
+	dpmgr_turn_init(&client->turn);
 	raw_spin_lock_init(&client->buf_lock);
 	INIT_LIST_HEAD(&client->pending_tags);
 	INIT_LIST_HEAD(&client->kept);
@@ -470,6 +472,7 @@ static void leave(struct dpmgr_client *client)
 	client->thaw = NULL;
 	client->bad_page = NULL;
 	client->is_devm = false;
+	client->is_quiet = false;
 	if (mgr->phase == DPMGR_COMMITTED && client->persistent)
 		dpmgr_client_hold_module(client, false);
 	if (mgr->ended)

@@ -15,6 +15,7 @@
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "core/rules.h"
 #include "dpmgr.h"
@@ -136,6 +137,40 @@ struct dpmgr_tag {
 #define DPMGR_NOT_SAVED	U32_MAX
 
 /**
+ * enum dpmgr_turn_state - how a client's turn is going
+ * @DPMGR_TURN_NONE: there is none
+ * @DPMGR_TURN_AWAITED: a worker takes it, and a step of servicing waits for that
+ * @DPMGR_TURN_LATE: the step has given the client up; the worker is not back
+ */
+enum dpmgr_turn_state {
+	DPMGR_TURN_NONE,
+	DPMGR_TURN_AWAITED,
+	DPMGR_TURN_LATE,
+};
+
+struct dpmgr_turn_ops;
+
+/**
+ * struct dpmgr_turn - a call of a client's freeze or thaw, in a thread of its own
+ * @work: on the manager's @turn_wq; it holds a reference to the client
+ * @ops: what is called. Written by a step while @state is DPMGR_TURN_NONE
+ * @state: the manager's lock
+ * @task: the worker, once it has begun. The manager's lock
+ * @start: when it was queued, jiffies
+ * @name_at: when the log names it next, jiffies. The step's
+ * @link: on the step's list. The step's
+ */
+struct dpmgr_turn {
+	struct work_struct work;
+	const struct dpmgr_turn_ops *ops;
+	enum dpmgr_turn_state state;
+	struct task_struct *task;
+	unsigned long start;
+	unsigned long name_at;
+	struct list_head link;
+};
+
+/**
  * struct dpmgr_client - a name under which buffers are held
  * @kobj: its lifetime, and its directory in sysfs
  * @mgr: its manager
@@ -176,6 +211,8 @@ struct dpmgr_tag {
  * @state: the driver's, @state_len bytes; NULL if there is none. @mgr's lock
  * @state_len: bytes
  * @state_is_old: @state is what an earlier driver left
+ * @is_quiet: its driver has frozen, and was not thawed since. @mgr's lock
+ * @turn: of its callbacks
  * @lock: orders retrieve, finish, destroy and the callbacks
  * @finished: nothing can be retrieved any more. @lock
  * @saved_name: where the generation being written holds @name; the save's
@@ -237,6 +274,8 @@ struct dpmgr_client {
 	void *state;
 	u32 state_len;
 	bool state_is_old;
+	bool is_quiet;
+	struct dpmgr_turn turn;
 
 	struct mutex lock;	/* see above */
 	bool finished;

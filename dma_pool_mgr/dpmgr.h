@@ -14,6 +14,7 @@
 #include <linux/rbtree.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "stock.h"
@@ -131,9 +132,16 @@ struct dpmgr_streams {
  * @phase: how far servicing has come. Written under @servicing_lock and @lock,
  *	read under either
  * @ended: no persistent client is created any more. @lock
+ * @is_called_off: @ended is about to be cleared: clients are being thawed. @lock
  * @ending: this kernel is about to end: servicing isn't for hands any more. Set
  *	once, read in any context
  * @all_or_nothing: a driver that refuses to freeze stops the others. Any context
+ * @turn_wq: where the drivers' callbacks are called
+ * @turn_ended: the step that waits for turns waits here
+ * @turns_start: when that step began, jiffies. Written under @servicing_lock
+ * @turns_limit_ms: how long it may wait. Any context; then wake @turn_ended
+ * @turn_name_ms: a turn that takes longer is named in the log, and the next begins
+ * @turn_again_ms: it is named again each time
  * @keep_commits: for tests: what was committed stays so when it is called off
  * @vtom_bit: address bit of what is shared, or DPMGR_NO_VTOM; fixed
  * @state_limit: room for a generation, bytes; 0 without a state region; fixed
@@ -171,8 +179,15 @@ struct dpmgr {
 	struct mutex servicing_lock;	/* see above */
 	enum dpmgr_phase phase;
 	bool ended;
+	bool is_called_off;
 	bool ending;
 	bool all_or_nothing;
+	struct workqueue_struct *turn_wq;
+	wait_queue_head_t turn_ended;
+	unsigned long turns_start;
+	u32 turns_limit_ms;
+	u32 turn_name_ms;
+	u32 turn_again_ms;
 	bool keep_commits;
 
 	int vtom_bit;

@@ -27,6 +27,7 @@
 #include "probe.h"
 #include "servicing.h"
 #include "stream.h"
+#include "turn.h"
 
 /* The parameters that name ranges: the pools', and then these. */
 enum {
@@ -246,7 +247,8 @@ struct dpmgr *dpmgr_create(const struct dpmgr_config *config)
 	dpmgr_guard_init(mgr, config->open_stock_pages);
 
 	mgr->map = dpmgr_map_create(config->module);
-	ret = mgr->map ? build(mgr, config) : -ENOMEM;
+	ret = mgr->map ? dpmgr_turns_create(mgr) : -ENOMEM;
+	ret = ret ?: build(mgr, config);
 	if (ret) {
 		dpmgr_destroy(mgr);
 		return ERR_PTR(ret);
@@ -271,6 +273,8 @@ void dpmgr_destroy(struct dpmgr *mgr)
 {
 	unsigned int v;
 
+	/* A driver that came back late may still be on its way out. */
+	dpmgr_turns_destroy(mgr);
 	cancel_work_sync(&mgr->bad_work);
 	cancel_work_sync(&mgr->drain_work);
 	dpmgr_streams_destroy(mgr);

@@ -37,6 +37,7 @@
 #include "client.h"
 #include "core/export.h"
 #include "servicing.h"
+#include "turn.h"
 
 /* How often to try to write a generation while not everybody is frozen. */
 #define TRIALS			3
@@ -65,6 +66,7 @@ static void set_ended(struct dpmgr *mgr, bool ended)
 {
 	guard(mutex)(&mgr->lock);
 	mgr->ended = ended;
+	mgr->is_called_off = false;
 }
 
 /* Read back what was written, as the next load will. 0, -ENOMEM or -EIO. */
@@ -230,6 +232,8 @@ static int check_turn(const struct dpmgr *mgr, enum dpmgr_phase most,
 static void go_on(struct dpmgr *mgr)
 {
 	set_phase(mgr, DPMGR_NORMAL);
+	scoped_guard(mutex, &mgr->lock)
+		mgr->is_called_off = true;
 	dpmgr_thaw_all(mgr);
 	/* Now that nobody is frozen any more, whoever wants may come. */
 	set_ended(mgr, false);
@@ -432,6 +436,39 @@ static bool is_kexec(unsigned long event, const char *command)
 	       !strcmp(command, "kexec reboot");
 }
 
+/* What was committed by hand is not for a kernel whose devices were reset. */
+static void spend_commit(struct dpmgr *mgr)
+{
+	struct dpmgr_region *region = mgr->region;
+	const u32 generation = READ_ONCE(region->generation);
+
+	pr_info("not a kexec: generation %u, committed by hand, is spent\n", generation);
+	dpmgr_region_spend(region->mapping.vaddr, generation);
+}
+
+static void prepare_kexec(struct dpmgr *mgr)
+{
+	struct dpmgr_region *region = mgr->region;
+
+	guard(mutex)(&mgr->servicing_lock);
+	set_ended(mgr, true);
+	/* Where nobody persists, there is nothing that could be lost. */
+	if (atomic64_read(&mgr->state_used)) {
+		region->is_lost = check_region(region);
+		dpmgr_region_poison(region->mapping.vaddr);
+	}
+}
+
+static void prepare_reboot(struct dpmgr *mgr)
+{
+	guard(mutex)(&mgr->servicing_lock);
+	set_ended(mgr, true);
+	if (mgr->phase == DPMGR_COMMITTED) {
+		spend_commit(mgr);
+		set_phase(mgr, DPMGR_NORMAL);
+	}
+}
+
 /**
  * dpmgr_servicing_prepare() - this kernel is about to end
  * @mgr: the manager
@@ -447,26 +484,14 @@ static bool is_kexec(unsigned long event, const char *command)
 void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 			     const char *command)
 {
-	struct dpmgr_region *region = mgr->region;
-
-	if (!region)
+	if (!mgr->region)
 		return;
 	/* Before we wait for a step that is taken by hand: it is to end soon. */
 	WRITE_ONCE(mgr->ending, true);
-	guard(mutex)(&mgr->servicing_lock);
-	set_ended(mgr, true);
-	if (is_kexec(event, command)) {
-		/* Where nobody persists, there is nothing that could be lost. */
-		if (atomic64_read(&mgr->state_used)) {
-			region->is_lost = check_region(region);
-			dpmgr_region_poison(region->mapping.vaddr);
-		}
-	} else if (mgr->phase == DPMGR_COMMITTED) {
-		pr_info("not a kexec: generation %u, committed by hand, is spent\n",
-			region->generation);
-		dpmgr_region_spend(region->mapping.vaddr, region->generation);
-		set_phase(mgr, DPMGR_NORMAL);
-	}
+	if (is_kexec(event, command))
+		prepare_kexec(mgr);
+	else
+		prepare_reboot(mgr);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_prepare);
 
@@ -483,10 +508,10 @@ void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 {
 	if (!mgr->region)
 		return;
-	if (is_kexec(event, command)) {
+	if (is_kexec(event, command))
 		dpmgr_servicing_save(mgr);
-		return;
-	}
-	pr_info("not a kexec: nothing is saved\n");
+	else
+		pr_info("not a kexec: nothing is saved\n");
+	dpmgr_freeze_warn_late(mgr);
 }
 EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_reboot);

@@ -75,11 +75,12 @@ struct dpmgr_pool *dpmgr_next_range(const struct dpmgr *mgr, u64 pfn,
 u8 dpmgr_abi_isolation(const struct dpmgr *mgr);
 int dpmgr_save(struct dpmgr *mgr, void *to, size_t size, struct dpmgr_saved *saved);
 
-/* freeze.c: all with the servicing_lock held. */
+/* freeze.c: all but the last with the servicing_lock held. */
 bool dpmgr_freeze_all(struct dpmgr *mgr);
 void dpmgr_freeze_rest(struct dpmgr *mgr, bool nobody_is_kept);
 void dpmgr_freeze_settle(struct dpmgr *mgr);
 void dpmgr_thaw_all(struct dpmgr *mgr);
+void dpmgr_freeze_warn_late(struct dpmgr *mgr);
 
 /* finish.c */
 int dpmgr_finish_by(struct dpmgr *mgr, enum dpmgr_finish_policy policy,

@@ -149,14 +149,22 @@ enum dpmgr_lower_vtl {
  * its buffers back in the next kernel: they are kept out of use there until its
  * driver says that the device has stopped (dpmgr_client_stopped()).
  *
- * @freeze and @thaw are called in process context, holding the device's lock, which
- * keeps it from being unbound, and a lock of the client's. They may allocate, free
+ * @freeze and @thaw are called by a worker, holding the device's lock, which keeps it
+ * from being unbound, and a lock of the client's, in memalloc_noio scope: no allocation
+ * waits for I/O to a device that is frozen already. They may allocate, free
  * and hand over state. They must not create or destroy clients, retrieve, finish,
  * call dpmgr_client_stopped(), nor any of the calls of the manager's. A client that
  * has no @freeze is frozen as it is. One that still has streams when @freeze has
  * returned 0 is not frozen: @thaw is called, and that counts as a refusal. So none of
  * these calls may be made while holding a lock that @freeze or @thaw take, and @freeze
  * may not register or unregister a reboot notifier: it may run in one.
+ *
+ * @freeze has a minute by default, from the beginning of the step. After 3 s it is named in
+ * the log, and the next
+ * client's is called beside it. At the deadline the client is refused, and the manager
+ * goes on. What a @freeze returns later is looked at all the same: if 0, @thaw is called,
+ * at once or, if all clients are frozen by then, when that is called off. A driver should
+ * refuse in time: until @freeze returns, the kernel can't shut its device down.
  *
  * The calls of the manager's are for who replaces the kernel, or this module:
  *
