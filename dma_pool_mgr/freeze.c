@@ -23,7 +23,10 @@
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/err.h>
+#include <linux/export.h>
+#include <linux/jiffies.h>
 #include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
@@ -447,6 +450,27 @@ void dpmgr_freeze_warn_late(struct dpmgr *mgr)
 		put_device(dev);
 	}
 }
+
+/**
+ * dpmgr_client_freeze_time_left() - a driver's deadline while its freeze or thaw runs
+ * @client: the client
+ *
+ * Once it is over, the client is refused and the manager goes on without it: its buffers
+ * are saved as orphaned. The administrator may move the deadline while it runs.
+ *
+ * Context: any.
+ * Return: jiffies until then; 0 if it is over, and outside of the callbacks.
+ */
+unsigned long dpmgr_client_freeze_time_left(const struct dpmgr_client *client)
+{
+	long left;
+
+	if (READ_ONCE(client->turn.state) != DPMGR_TURN_AWAITED)
+		return 0;
+	left = dpmgr_turns_deadline(client->mgr) - jiffies;
+	return max(left, 0L);
+}
+EXPORT_SYMBOL_NS_GPL(dpmgr_client_freeze_time_left, DMA_POOL_MGR);
 
 /* No allocation that began before a client was frozen goes on after this. */
 void dpmgr_freeze_settle(struct dpmgr *mgr)

@@ -53,6 +53,7 @@ struct dpmgr_client;
  * dpmgr_retrieve_next(), _pfn(), _tag()   yes      no       no        yes
  * dpmgr_client_set_state(), _get_state()  yes      no       no        yes
  * dpmgr_client_set_keepalive()            yes      yes      yes       all three
+ * dpmgr_client_freeze_time_left()         yes      yes      yes       all three
  * dpmgr_preserve(), dpmgr_freeze(), etc.  yes      no       no        yes
  * dpmgr_alloc...(), gfp that may block    yes      no       no        yes
  * dpmgr_alloc...(), GFP_ATOMIC, _NOWAIT   yes      yes      yes       all three
@@ -159,8 +160,8 @@ enum dpmgr_lower_vtl {
  * these calls may be made while holding a lock that @freeze or @thaw take, and @freeze
  * may not register or unregister a reboot notifier: it may run in one.
  *
- * @freeze has a minute by default, from the beginning of the step. After 3 s it is named in
- * the log, and the next
+ * @freeze has until a deadline, which dpmgr_client_freeze_time_left() tells: by default a
+ * minute from the beginning of the step. After 3 s it is named in the log, and the next
  * client's is called beside it. At the deadline the client is refused, and the manager
  * goes on. What a @freeze returns later is looked at all the same: if 0, @thaw is called,
  * at once or, if all clients are frozen by then, when that is called off. A driver should
@@ -288,6 +289,7 @@ struct device *dpmgr_client_dev(const struct dpmgr_client *client);
 int dpmgr_client_set_keepalive(struct dpmgr_client *client, bool keepalive);
 bool dpmgr_client_keepalive(const struct dpmgr_client *client);
 bool dpmgr_client_is_kept(const struct dpmgr_client *client);
+unsigned long dpmgr_client_freeze_time_left(const struct dpmgr_client *client);
 int dpmgr_client_set_state(struct dpmgr_client *client, const void *data,
 			   size_t len);
 ssize_t dpmgr_client_get_state(struct dpmgr_client *client, void *data,

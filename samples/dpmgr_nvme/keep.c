@@ -20,6 +20,8 @@
 #include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/jiffies.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
@@ -219,6 +221,7 @@ static int hand_over(struct dnvme_ctrl *ctrl)
 int dnvme_freeze(struct dpmgr_client *client)
 {
 	struct dnvme_ctrl *ctrl = dev_get_drvdata(dpmgr_client_dev(client));
+	unsigned int most_ms;
 	int ret;
 
 	if (READ_ONCE(ctrl->dead) || dnvme_has_failed(ctrl))
@@ -227,8 +230,10 @@ int dnvme_freeze(struct dpmgr_client *client)
 	if (!dpmgr_client_keepalive(ctrl->data_client))
 		return -ECANCELED;
 
+	/* To be late is worse than to refuse: I/O would stand still until it is noticed. */
+	most_ms = min(drain_ms, jiffies_to_msecs(dpmgr_client_freeze_time_left(client)) / 2);
 	dnvme_quiesce(ctrl);
-	if (!carry && !dnvme_drain(ctrl, drain_ms)) {
+	if (!carry && !dnvme_drain(ctrl, most_ms)) {
 		blk_mq_unquiesce_tagset(&ctrl->set);
 		return -ETIMEDOUT;
 	}

@@ -46,6 +46,8 @@ static struct {
 	struct dpmgr_buf *to_free;
 	unsigned int nr_freezes;
 	unsigned int nr_thaws;
+	unsigned long time_left;
+	unsigned long time_left_late;
 	int late_state;
 	int late_alloc;
 } hung;
@@ -55,8 +57,10 @@ static int hung_freeze(struct dpmgr_client *client)
 	struct dpmgr_buf *buf;
 
 	hung.nr_freezes++;
+	hung.time_left = dpmgr_client_freeze_time_left(client);
 	complete(&hung.entered);
 	wait_for_completion(&hung.leave);
+	hung.time_left_late = dpmgr_client_freeze_time_left(client);
 	hung.late_state = dpmgr_client_set_state(client, lifecycle_state, 16);
 	buf = dpmgr_alloc(client, 1, GFP_KERNEL, "tag");
 	hung.late_alloc = PTR_ERR_OR_ZERO(buf);
@@ -259,6 +263,27 @@ static void a_freeze_that_hangs_is_named_again_and_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, hung.late_state);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
 	KUNIT_EXPECT_EQ(test, 1, hung.nr_thaws);
+	dpmgr_client_destroy(client);
+}
+
+static void a_driver_can_ask_for_its_deadline(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create_hung(test, f);
+	struct task_struct *task;
+
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_freeze_time_left(client));
+	task = start_hung(test, f, take_freeze);
+	KUNIT_EXPECT_GT(test, hung.time_left, 0);
+	KUNIT_EXPECT_LE(test, hung.time_left, msecs_to_jiffies(LONG_MS));
+	/* The administrator may move it. */
+	dpmgr_turns_set_limit(f->mgr, 2 * LONG_MS);
+	KUNIT_EXPECT_GT(test, dpmgr_client_freeze_time_left(client),
+			msecs_to_jiffies(LONG_MS));
+	KUNIT_EXPECT_EQ(test, 0, give_up(f, task));
+	let_go(test, client);
+	KUNIT_EXPECT_EQ(test, 0, hung.time_left_late);
+	dpmgr_unpreserve(f->mgr);
 	dpmgr_client_destroy(client);
 }
 
@@ -567,6 +592,7 @@ static void a_plain_reboot_says_whose_device_it_will_wait_for(struct kunit *test
 static struct kunit_case cases[] = {
 	KUNIT_CASE(the_times_are_those_of_the_guide),
 	KUNIT_CASE(a_freeze_that_hangs_is_named_again_and_again),
+	KUNIT_CASE(a_driver_can_ask_for_its_deadline),
 	KUNIT_CASE(who_hangs_takes_no_time_from_the_others),
 	KUNIT_CASE(at_the_limit_a_kexec_saves_without_it),
 	KUNIT_CASE(a_commit_called_off_thaws_who_came_back_late),
