@@ -257,6 +257,7 @@ int dpmgr_preserve(struct dpmgr *mgr)
 	int ret;
 
 	guard(mutex)(&mgr->servicing_lock);
+	guard(dpmgr_noio)();
 	ret = check_turn(mgr, DPMGR_PRESERVED, "preserve") ?:
 	      write_slot(mgr, true, &saved);
 	if (ret)
@@ -285,6 +286,7 @@ int dpmgr_freeze(struct dpmgr *mgr)
 	int ret;
 
 	guard(mutex)(&mgr->servicing_lock);
+	guard(dpmgr_noio)();
 	ret = check_turn(mgr, DPMGR_FROZEN, "freeze");
 	if (ret)
 		return ret;
@@ -332,6 +334,7 @@ int dpmgr_commit(struct dpmgr *mgr)
 	int ret;
 
 	guard(mutex)(&mgr->servicing_lock);
+	guard(dpmgr_noio)();
 	ret = check_turn(mgr, DPMGR_FROZEN, "commit");
 	if (ret)
 		return ret;
@@ -412,6 +415,7 @@ int dpmgr_servicing_save(struct dpmgr *mgr)
 	int ret;
 
 	guard(mutex)(&mgr->servicing_lock);
+	guard(dpmgr_noio)();
 	ret = end_generation(mgr, true);
 	if (!ret)
 		return 0;

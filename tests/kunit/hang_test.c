@@ -46,17 +46,25 @@ static struct {
 	struct dpmgr_buf *to_free;
 	unsigned int nr_freezes;
 	unsigned int nr_thaws;
+	bool is_noio;
+	bool is_noio_in_thaw;
 	unsigned long time_left;
 	unsigned long time_left_late;
 	int late_state;
 	int late_alloc;
 } hung;
 
+static bool in_noio(const struct task_struct *task)
+{
+	return READ_ONCE(task->flags) & PF_MEMALLOC_NOIO;
+}
+
 static int hung_freeze(struct dpmgr_client *client)
 {
 	struct dpmgr_buf *buf;
 
 	hung.nr_freezes++;
+	hung.is_noio = in_noio(current);
 	hung.time_left = dpmgr_client_freeze_time_left(client);
 	complete(&hung.entered);
 	wait_for_completion(&hung.leave);
@@ -74,6 +82,7 @@ static int hung_freeze(struct dpmgr_client *client)
 static void hung_thaw(struct dpmgr_client *client)
 {
 	hung.nr_thaws++;
+	hung.is_noio_in_thaw = in_noio(current);
 	if (!hung.hangs_in_thaw)
 		return;
 	complete(&hung.thaw_entered);
@@ -140,12 +149,19 @@ static struct dpmgr_client *create_fine(struct kunit *test, struct fixture *f)
 
 static int take_freeze(void *mgr)
 {
-	return dpmgr_freeze(mgr);
+	int ret = dpmgr_freeze(mgr);
+
+	return in_noio(current) ? -EINVAL : ret;
 }
 
 static int take_commit(void *mgr)
 {
 	return dpmgr_commit(mgr);
+}
+
+static int take_preserve(void *mgr)
+{
+	return dpmgr_preserve(mgr);
 }
 
 static int take_unpreserve(void *mgr)
@@ -589,6 +605,35 @@ static void a_plain_reboot_says_whose_device_it_will_wait_for(struct kunit *test
 	dpmgr_client_destroy(client);
 }
 
+static void freeze_and_save_do_no_io_for_memory(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create_hung(test, f);
+	struct task_struct *task = start_hung(test, f, take_freeze);
+
+	KUNIT_EXPECT_TRUE(test, hung.is_noio);
+	KUNIT_EXPECT_TRUE(test, in_noio(task));
+	complete(&hung.leave);
+	KUNIT_EXPECT_EQ(test, 0, join(task));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_TRUE(test, hung.is_noio_in_thaw);
+
+	/* A save, which waits for the manager's lock. */
+	mutex_lock(&f->mgr->lock);
+	task = start(test, take_preserve, f->mgr);
+	expect_soon(test, in_noio(task));
+	mutex_unlock(&f->mgr->lock);
+	KUNIT_EXPECT_EQ(test, 0, join(task));
+
+	reinit_completion(&hung.leave);
+	task = start_hung(test, f, take_kexec);
+	KUNIT_EXPECT_TRUE(test, in_noio(task));
+	complete(&hung.leave);
+	KUNIT_EXPECT_EQ(test, 0, join(task));
+	KUNIT_EXPECT_TRUE(test, dpmgr_client_is_kept(client));
+	dpmgr_client_destroy(client);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(the_times_are_those_of_the_guide),
 	KUNIT_CASE(a_freeze_that_hangs_is_named_again_and_again),
@@ -605,6 +650,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_thaw_that_hangs_is_given_up_too),
 	KUNIT_CASE(a_thaw_for_which_there_is_no_thread_comes_later),
 	KUNIT_CASE(a_plain_reboot_says_whose_device_it_will_wait_for),
+	KUNIT_CASE(freeze_and_save_do_no_io_for_memory),
 	{}
 };
 
