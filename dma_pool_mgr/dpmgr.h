@@ -142,6 +142,7 @@ struct dpmgr_streams {
  * @turns_limit_ms: how long it may wait. Any context; then wake @turn_ended
  * @turn_name_ms: a turn that takes longer is named in the log, and the next begins
  * @turn_again_ms: it is named again each time
+ * @end_went_on: the kernel's end no longer waits for the step that is under way. Set once
  * @keep_commits: for tests: what was committed stays so when it is called off
  * @vtom_bit: address bit of what is shared, or DPMGR_NO_VTOM; fixed
  * @state_limit: room for a generation, bytes; 0 without a state region; fixed
@@ -188,6 +189,7 @@ struct dpmgr {
 	u32 turns_limit_ms;
 	u32 turn_name_ms;
 	u32 turn_again_ms;
+	bool end_went_on;
 	bool keep_commits;
 
 	int vtom_bit;

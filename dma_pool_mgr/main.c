@@ -87,7 +87,7 @@ MODULE_PARM_DESC(vtom_bit, "Address bit that marks shared memory on a confidenti
 static struct dpmgr *default_manager;
 static DEFINE_MUTEX(load_lock);
 
-/* The reboot notifiers are being called, or were. Under load_lock. */
+/* The reboot notifiers are being called, or were. */
 static bool ending;
 
 /*
@@ -98,7 +98,7 @@ static bool ending;
 static bool kernel_ends(void)
 {
 	lockdep_assert_held(&load_lock);
-	return ending || system_state > SYSTEM_RUNNING;
+	return READ_ONCE(ending) || system_state > SYSTEM_RUNNING;
 }
 
 /* Refuses hibernation for as long as there is a manager. Written as that is. */
@@ -326,23 +326,41 @@ static int parse_params(struct parsed *parsed)
 	return 0;
 }
 
+/*
+ * A kexec waits for a load, whose manager is to save. Any other reboot has nothing to do
+ * while one is under way: the load sees that the kernel ends.
+ */
+static bool lock_loads(unsigned long event, const char *command)
+{
+	if (!dpmgr_is_kexec(event, command))
+		return mutex_trylock(&load_lock);
+	mutex_lock(&load_lock);
+	return true;
+}
+
 static int reboot_begins(struct notifier_block *nb, unsigned long event,
 			 void *command)
 {
-	guard(mutex)(&load_lock);
 	/* A load that waits for the lock must not restore what nobody saves again. */
-	ending = true;
+	if (!dpmgr_is_kexec(event, command))
+		WRITE_ONCE(ending, true);
+	if (!lock_loads(event, command))
+		return NOTIFY_DONE;
+	WRITE_ONCE(ending, true);
 	if (default_manager)
 		dpmgr_servicing_prepare(default_manager, event, command);
+	mutex_unlock(&load_lock);
 	return NOTIFY_DONE;
 }
 
 static int reboot_goes_on(struct notifier_block *nb, unsigned long event,
 			  void *command)
 {
-	guard(mutex)(&load_lock);
+	if (!lock_loads(event, command))
+		return NOTIFY_DONE;
 	if (default_manager)
 		dpmgr_servicing_reboot(default_manager, event, command);
+	mutex_unlock(&load_lock);
 	return NOTIFY_DONE;
 }
 

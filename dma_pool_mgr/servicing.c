@@ -23,11 +23,14 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cleanup.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/export.h>
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
@@ -41,6 +44,9 @@
 
 /* How often to try to write a generation while not everybody is frozen. */
 #define TRIALS			3
+
+/* Time between tries to take the servicing_lock, where the wait has a limit. */
+#define LOCK_MS			10
 
 const char *dpmgr_phase_name(enum dpmgr_phase phase)
 {
@@ -319,6 +325,21 @@ static void hold_module(struct dpmgr *mgr, bool hold)
 	}
 }
 
+/*
+ * What was committed by hand may come too late for a reboot that did not wait for it:
+ * nobody else would spend it. 0 or -EBUSY.
+ */
+static int check_end(struct dpmgr *mgr)
+{
+	/* Either this sees the flag, or skip_lock(), which sets it, the phase. */
+	smp_mb();
+	if (!READ_ONCE(mgr->end_went_on))
+		return 0;
+	dpmgr_region_spend(mgr->region->mapping.vaddr, mgr->region->generation);
+	pr_err("commit refused: this kernel is about to end (%pe)\n", ERR_PTR(-EBUSY));
+	return -EBUSY;
+}
+
 /**
  * dpmgr_commit() - make what is here now what the next load restores
  * @mgr: the manager
@@ -338,7 +359,7 @@ int dpmgr_commit(struct dpmgr *mgr)
 	ret = check_turn(mgr, DPMGR_FROZEN, "commit");
 	if (ret)
 		return ret;
-	ret = end_generation(mgr, false);
+	ret = end_generation(mgr, false) ?: check_end(mgr);
 	if (ret)
 		go_on(mgr);
 	else
@@ -434,7 +455,7 @@ EXPORT_SYMBOL_FOR_TESTS(dpmgr_servicing_save);
  * What kernel_kexec() says. So can root with reboot(2), though devices are reset
  * then: nothing that we could tell it by is exported to modules.
  */
-static bool is_kexec(unsigned long event, const char *command)
+bool dpmgr_is_kexec(unsigned long event, const char *command)
 {
 	return event == SYS_RESTART && command &&
 	       !strcmp(command, "kexec reboot");
@@ -448,6 +469,34 @@ static void spend_commit(struct dpmgr *mgr)
 
 	pr_info("not a kexec: generation %u, committed by hand, is spent\n", generation);
 	dpmgr_region_spend(region->mapping.vaddr, generation);
+}
+
+/*
+ * A reboot goes on without the servicing_lock. If what was committed by hand is not seen
+ * here, check_end() spends it.
+ */
+static void skip_lock(struct dpmgr *mgr)
+{
+	WRITE_ONCE(mgr->end_went_on, true);
+	/* Either this sees the phase of a commit, or check_end(), after it, the flag. */
+	smp_mb();
+	pr_err("a step that was taken by hand is still under way: this reboot no longer waits for it\n");
+	if (READ_ONCE(mgr->phase) == DPMGR_COMMITTED)
+		spend_commit(mgr);
+}
+
+/* Take the servicing_lock, unless it can't be had within the limit for drivers. */
+static bool lock_in_time(struct dpmgr *mgr)
+{
+	const unsigned long start = jiffies;
+
+	while (!mutex_trylock(&mgr->servicing_lock)) {
+		if (time_after_eq(jiffies, start +
+				  msecs_to_jiffies(READ_ONCE(mgr->turns_limit_ms))))
+			return false;
+		msleep(LOCK_MS);
+	}
+	return true;
 }
 
 static void prepare_kexec(struct dpmgr *mgr)
@@ -465,12 +514,16 @@ static void prepare_kexec(struct dpmgr *mgr)
 
 static void prepare_reboot(struct dpmgr *mgr)
 {
-	guard(mutex)(&mgr->servicing_lock);
+	if (!lock_in_time(mgr)) {
+		skip_lock(mgr);
+		return;
+	}
 	set_ended(mgr, true);
 	if (mgr->phase == DPMGR_COMMITTED) {
 		spend_commit(mgr);
 		set_phase(mgr, DPMGR_NORMAL);
 	}
+	mutex_unlock(&mgr->servicing_lock);
 }
 
 /**
@@ -483,6 +536,9 @@ static void prepare_reboot(struct dpmgr *mgr)
  * dpmgr_servicing_reboot() may stop the chain, and the kexec goes on all the same: the
  * next load then refuses.
  *
+ * A kexec waits for a step by hand that is under way: there is something to save, and the
+ * step's drivers have a limit. Any other reboot waits no longer than that limit.
+ *
  * Context: may sleep.
  */
 void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
@@ -492,7 +548,7 @@ void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 		return;
 	/* Before we wait for a step that is taken by hand: it is to end soon. */
 	WRITE_ONCE(mgr->ending, true);
-	if (is_kexec(event, command))
+	if (dpmgr_is_kexec(event, command))
 		prepare_kexec(mgr);
 	else
 		prepare_reboot(mgr);
@@ -512,7 +568,7 @@ void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 {
 	if (!mgr->region)
 		return;
-	if (is_kexec(event, command))
+	if (dpmgr_is_kexec(event, command))
 		dpmgr_servicing_save(mgr);
 	else
 		pr_info("not a kexec: nothing is saved\n");

@@ -92,6 +92,7 @@ void dpmgr_servicing_prepare(struct dpmgr *mgr, unsigned long event,
 			     const char *command);
 void dpmgr_servicing_reboot(struct dpmgr *mgr, unsigned long event,
 			    const char *command);
+bool dpmgr_is_kexec(unsigned long event, const char *command);
 const char *dpmgr_phase_name(enum dpmgr_phase phase);
 
 #endif /* DPMGR_SERVICING_H */

@@ -586,6 +586,41 @@ static void a_thaw_for_which_there_is_no_thread_comes_later(struct kunit *test)
 	dpmgr_client_destroy(fine);
 }
 
+static void a_plain_reboot_waits_for_no_step_beyond_the_limit(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create_hung(test, f);
+	struct task_struct *task = start_hung(test, f, take_commit);
+
+	/* The step can't go on, whatever the limit. */
+	mutex_lock(&f->mgr->lock);
+	dpmgr_turns_set_limit(f->mgr, 0);
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, NULL);
+	mutex_unlock(&f->mgr->lock);
+	/* It may even commit now: nobody else would spend that. */
+	KUNIT_EXPECT_EQ(test, -EBUSY, join(task));
+	dpmgr_turns_set_limit(f->mgr, LONG_MS);
+	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, NULL);
+	let_go(test, client);
+	KUNIT_EXPECT_EQ(test, 1, hung.nr_thaws);
+	dpmgr_client_destroy(client);
+	lifecycle_restart(test, f, DPMGR_REGION_SPENT);
+}
+
+static void a_plain_reboot_spends_a_commit_without_the_lock(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = create_fine(test, f);
+
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	dpmgr_turns_set_limit(f->mgr, 0);
+	mutex_lock(&f->mgr->servicing_lock);
+	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, NULL);
+	mutex_unlock(&f->mgr->servicing_lock);
+	dpmgr_client_destroy(client);
+	lifecycle_restart(test, f, DPMGR_REGION_SPENT);
+}
+
 static void a_plain_reboot_says_whose_device_it_will_wait_for(struct kunit *test)
 {
 	static const char * const told[] = {
@@ -649,6 +684,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_client_for_which_there_is_no_thread_is_given_up_and_not_asked),
 	KUNIT_CASE(a_thaw_that_hangs_is_given_up_too),
 	KUNIT_CASE(a_thaw_for_which_there_is_no_thread_comes_later),
+	KUNIT_CASE(a_plain_reboot_waits_for_no_step_beyond_the_limit),
+	KUNIT_CASE(a_plain_reboot_spends_a_commit_without_the_lock),
 	KUNIT_CASE(a_plain_reboot_says_whose_device_it_will_wait_for),
 	KUNIT_CASE(freeze_and_save_do_no_io_for_memory),
 	{}
