@@ -18,12 +18,17 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
+#include <linux/time64.h>
 
 #include "bad.h"
 #include "client.h"
 #include "core/export.h"
 #include "servicing.h"
 #include "sysfs.h"
+#include "turn.h"
+
+/* Seconds. */
+#define FREEZE_LIMIT_MAX	3600
 
 /**
  * struct dpmgr_sysfs - a manager's directory
@@ -102,6 +107,27 @@ static ssize_t all_or_nothing_store(struct kobject *kobj,
 	return count;
 }
 
+static ssize_t freeze_limit_show(struct kobject *kobj, struct kobj_attribute *attr,
+				 char *buf)
+{
+	return sysfs_emit(buf, "%lu\n",
+			  READ_ONCE(manager_of(kobj)->turns_limit_ms) / MSEC_PER_SEC);
+}
+
+static ssize_t freeze_limit_store(struct kobject *kobj, struct kobj_attribute *attr,
+				  const char *buf, size_t count)
+{
+	unsigned int seconds;
+	int ret = kstrtouint(buf, 10, &seconds);
+
+	if (ret)
+		return ret;
+	if (!seconds || seconds > FREEZE_LIMIT_MAX)
+		return -EINVAL;
+	dpmgr_turns_set_limit(manager_of(kobj), seconds * MSEC_PER_SEC);
+	return count;
+}
+
 /* Physical address of a page, or of any byte in it. */
 static ssize_t quarantine_store(struct kobject *kobj, struct kobj_attribute *attr,
 				const char *buf, size_t count)
@@ -145,6 +171,7 @@ static struct kobj_attribute phase_attr = __ATTR_RO(phase);
 static struct kobj_attribute action_attr = __ATTR_WO(action);
 static struct kobj_attribute finish_attr = __ATTR_WO(finish);
 static struct kobj_attribute all_or_nothing_attr = __ATTR_RW(all_or_nothing);
+static struct kobj_attribute freeze_limit_attr = __ATTR_RW(freeze_limit);
 static struct kobj_attribute quarantine_attr = __ATTR_WO(quarantine);
 static struct kobj_attribute bad_pages_attr = __ATTR_RO(bad_pages);
 static struct kobj_attribute region_bytes_attr = __ATTR_RO(region_bytes);
@@ -156,6 +183,7 @@ static struct attribute *manager_attrs[] = {
 	&action_attr.attr,
 	&finish_attr.attr,
 	&all_or_nothing_attr.attr,
+	&freeze_limit_attr.attr,
 	&quarantine_attr.attr,
 	&bad_pages_attr.attr,
 	&region_bytes_attr.attr,

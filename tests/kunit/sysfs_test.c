@@ -101,6 +101,21 @@ static void all_or_nothing_is_a_switch(struct kunit *test)
 	dpmgr_client_destroy(client);
 }
 
+static void the_limit_for_drivers_is_in_seconds(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	expect_shown(test, manager(f), "freeze_limit", "60\n");
+	KUNIT_EXPECT_EQ(test, 3, store(test, manager(f), "freeze_limit", "90\n"));
+	expect_shown(test, manager(f), "freeze_limit", "90\n");
+	KUNIT_EXPECT_EQ(test, f->mgr->turns_limit_ms, 90000);
+	KUNIT_EXPECT_EQ(test, -EINVAL, store(test, manager(f), "freeze_limit", "0"));
+	KUNIT_EXPECT_EQ(test, -EINVAL, store(test, manager(f), "freeze_limit", "3601"));
+	KUNIT_EXPECT_EQ(test, -EINVAL, store(test, manager(f), "freeze_limit", "never"));
+	KUNIT_EXPECT_EQ(test, -ERANGE, store(test, manager(f), "freeze_limit", "4294967296"));
+	expect_shown(test, manager(f), "freeze_limit", "90\n");
+}
+
 static void a_client_shows_what_it_holds(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -199,6 +214,7 @@ static void the_region_says_how_large_it_must_be(struct kunit *test)
 static struct kunit_case cases[] = {
 	KUNIT_CASE(servicing_is_controlled_step_by_step),
 	KUNIT_CASE(all_or_nothing_is_a_switch),
+	KUNIT_CASE(the_limit_for_drivers_is_in_seconds),
 	KUNIT_CASE(a_client_shows_what_it_holds),
 	KUNIT_CASE(a_client_shows_what_of_its_quota_bounces_have),
 	KUNIT_CASE(clients_from_before_have_their_directories),
