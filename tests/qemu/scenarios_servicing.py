@@ -238,6 +238,7 @@ def sysfs_files(test, guest):
         for name, mode, content in (("phase", "444", "normal"),
                                     ("action", "200", None), ("finish", "200", None),
                                     ("all_or_nothing", "644", "0"),
+                                    ("freeze_limit", "644", "60"),
                                     ("region_bytes", "444", "1048576"),
                                     ("clients/soak-0/state", "444", "live"),
                                     ("clients/soak-0/keepalive", "644", "1")):
@@ -404,3 +405,89 @@ def all_or_nothing(test, guest, ram):
             expect(client.kept_out == len(before[name]),
                    f"{name}: {client.kept_out} are kept out of use")
         soak.expect_contents(ram, everything(before))
+
+
+# ---- drivers that hang ---------------------------------------------------
+
+LIMIT = 4
+# What a freeze that comes back takes: its timers can't be as early as the limit's.
+HANG = 12
+
+
+def make_hang(guest, name, seconds):
+    """From now on NAME's freeze hangs: a kexec or a step by hand writes one stack."""
+    soak.set_parameter(guest, "hang", [name])
+    soak.set_parameter(guest, "hang_s", [str(seconds)])
+    guest.expected_splats += 1
+
+
+def expect_named(log, name):
+    """LOG says whose freeze hangs, and where: in a stack that follows."""
+    expect_in(f'dma_pool_mgr: client "{name}" \\(driver dpmgr_soak, device dpmgr_soak.*\\): '
+              'freeze has not returned for [3-9] s', log, "the log")
+    expect_in(r"\bsoak_hang\b", log, "the log")
+    expect_in(f'dma_pool_mgr: client "{name}" is not kept: .*freeze_limit.*-ETIMEDOUT', log,
+              "the log")
+
+
+@scenario
+def hang(test):
+    with test.boot(steps.memmap(SMALL)) as guest:
+        guest.run(steps.load_command(SMALL))
+        soak.load(guest, CLIENTS)
+        soak.command(guest, "change", "1 200")
+        guest.run(f"echo {LIMIT} > {SYSFS}/freeze_limit")
+        with test.case("by hand: a driver whose freeze hangs is named, with its stack, and at "
+                       "the limit the others are frozen without it"):
+            make_hang(guest, "soak-1", HANG)
+            guest.dmesg()
+            action(guest, "freeze")
+            expect(phase(guest) == "frozen", phase(guest))
+            expect_named(guest.dmesg(), "soak-1")
+            for name in (f"soak-{i}" for i in range(CLIENTS)):
+                found = guest.run(f"cat {SYSFS}/clients/{name}/state").strip()
+                expect(found == ("live" if name == "soak-1" else "frozen"),
+                       f"{name} is {found}")
+        with test.case("when it returns after all, its driver is thawed and works on"):
+            guest.wait_for("dmesg | grep -q 'soak-1.*freeze has returned after all'")
+            # Its list's lock is the driver's: so it is out of freeze, and of thaw.
+            guest.wait_for("! grep -q 'soak-1 .*frozen' "
+                           f"{soak.DEBUGFS}/clients")
+            action(guest, "unpreserve")
+            expect_frozen(guest, False)
+            soak.command(guest, "change", "2 200")
+            soak.command(guest, "verify")
+        with test.case("a kexec saves without it, says whose device the kernel then waits for, "
+                       "and reaches the next kernel"):
+            before = soak.buffers(guest)
+            make_hang(guest, "soak-1", HANG)
+            start = len(vm.read_log(test.log))
+            steps.kexec(guest)
+            log = vm.read_log(test.log)[start:]
+            expect_named(log, "soak-1")
+            expect_in(r"dma_pool_mgr: saved generation .*, \d+ of them orphaned", log, "the log")
+            expect_in('dma_pool_mgr: client "soak-1" .*device\'s lock.*hardware watchdog.*sysrq-b',
+                      log, "the log")
+        with test.case("there, what it had is orphaned, and the others have all of theirs"):
+            guest.run(steps.load_command(SMALL))
+            soak.load(guest, CLIENTS)
+            after = soak.buffers(guest)
+            for name in before:
+                expect(after[name] == (set() if name == "soak-1" else before[name]),
+                       f"{name} has {after[name]}")
+            kept_out = soak.clients(guest)["soak-1"].kept_out
+            expect(kept_out == len(before["soak-1"]), f"{kept_out} are kept out of use")
+        with test.case("a plain reboot doesn't wait in our notifiers for one that never "
+                       "returns; sysrq-b ends it where the kernel waits for the device"):
+            guest.run(f"echo {LIMIT} > {SYSFS}/freeze_limit")
+            make_hang(guest, "soak-2", 0)
+            action(guest, "freeze")
+            guest.run("(until dmesg | grep -q 'sysrq-b, ends this kernel'; do sleep 1; done; "
+                      "sleep 3; echo b > /proc/sysrq-trigger) > /dev/null 2>&1 &")
+            start = len(vm.read_log(test.log))
+            guest.send("reboot -f")
+            guest.wait_end("sysrq-b")
+            log = vm.read_log(test.log)[start:]
+            expect_in("dma_pool_mgr: not a kexec: nothing is saved", log, "the log")
+            expect_in('dma_pool_mgr: client "soak-2" .*device\'s lock', log, "the log")
+            expect("reboot: Restarting system" not in log, "it was not waited for")

@@ -32,6 +32,7 @@
 #include <linux/cleanup.h>
 #include <linux/crc32.h>
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma_pool_mgr.h>
@@ -65,6 +66,14 @@ MODULE_PARM_DESC(skip, "Those who don't come back: names, with commas (default: 
 static char *refuse = "";
 module_param(refuse, charp, 0644);
 MODULE_PARM_DESC(refuse, "Those who refuse to freeze: names, with commas (default: none)");
+
+static char *hang = "";
+module_param(hang, charp, 0644);
+MODULE_PARM_DESC(hang, "Those who hang when they are to freeze: names, with commas (default: none)");
+
+static uint hang_s;
+module_param(hang_s, uint, 0644);
+MODULE_PARM_DESC(hang_s, "For how long they do, seconds (default: 0, for ever)");
 
 /* What is handed over: of each buffer, in ascending order of @pfn. */
 struct soak_entry {
@@ -225,6 +234,15 @@ static int hand_over(struct soak *soak)
 				      state->nr_entries ? len : 0);
 }
 
+/* The log is to have its name. */
+static noinline void soak_hang(void)
+{
+	uint i;
+
+	for (i = 0; !hang_s || i < hang_s; i++)
+		ssleep(1);
+}
+
 static int soak_freeze(struct dpmgr_client *client)
 {
 	struct soak *soak = dev_get_drvdata(dpmgr_client_dev(client));
@@ -232,6 +250,8 @@ static int soak_freeze(struct dpmgr_client *client)
 
 	if (is_listed(&refuse, soak->name))
 		return -EIO;
+	if (is_listed(&hang, soak->name))
+		soak_hang();
 	guard(mutex)(&soak->lock);
 	ret = hand_over(soak);
 	soak->frozen = !ret;
