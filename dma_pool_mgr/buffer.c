@@ -386,7 +386,10 @@ try_guarded(struct dpmgr_client *client, const struct alloc_args *args)
 	return IS_ERR(buf) ? buf : open_and_attach(buf, args);
 }
 
-/* One attempt. -EAGAIN if no clean pages were at hand; else as dpmgr_alloc(). */
+/*
+ * One attempt. -EAGAIN if no clean pages were at hand; -ENOBUFS if a stock was empty; else
+ * as dpmgr_alloc().
+ */
 static struct dpmgr_buf *try_alloc(struct dpmgr_client *client,
 				   const struct alloc_args *args)
 {
@@ -460,14 +463,11 @@ static struct dpmgr_buf *alloc_blocking(struct dpmgr_client *client,
 	/* Interrupts may take what we put in stock. */
 	do {
 		buf = try_alloc(client, args);
-	} while (buf == ERR_PTR(-ENOMEM) &&
-		 (dpmgr_stock_is_low(&mgr->handles) ||
-		  dpmgr_stock_is_low(&mgr->tags)) &&
-		 !dpmgr_stock_refill(&mgr->handles, gfp) &&
+		if (buf == ERR_PTR(-EAGAIN) || buf == ERR_PTR(-ENOSPC) ||
+		    buf == ERR_PTR(-EDQUOT))
+			buf = alloc_under_pressure(client, args);
+	} while (buf == ERR_PTR(-ENOBUFS) && !dpmgr_stock_refill(&mgr->handles, gfp) &&
 		 !dpmgr_stock_refill(&mgr->tags, gfp));
-	if (buf == ERR_PTR(-EAGAIN) || buf == ERR_PTR(-ENOSPC) ||
-	    buf == ERR_PTR(-EDQUOT))
-		buf = alloc_under_pressure(client, args);
 	return buf;
 }
 
@@ -545,6 +545,8 @@ static noinline struct dpmgr_buf *refuse(struct dpmgr_client *client, size_t siz
 		ret = -E2BIG;
 	if (ret)
 		buf = ERR_PTR(ret);
+	if (buf == ERR_PTR(-ENOBUFS))
+		buf = ERR_PTR(-ENOMEM);
 	if (args->gfp & __GFP_NOWARN)
 		return buf;
 	if (buf == ERR_PTR(-ENOSPC) && client->persistent)

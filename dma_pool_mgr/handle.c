@@ -181,7 +181,7 @@ void dpmgr_handle_init(struct dpmgr_buf *buf, struct dpmgr_client *client,
  *
  * Context: any but NMI.
  * Return: the handle; -EDQUOT if there is no point in going on; -ENOSPC without
- * room in the state region; -ENOMEM if the stock is empty.
+ * room in the state region; -ENOBUFS if the stock is empty.
  */
 struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 				      u16 slack)
@@ -198,7 +198,7 @@ struct dpmgr_buf *dpmgr_handle_create(struct dpmgr_client *client, u32 nr_pages,
 		if (client->persistent)
 			dpmgr_state_uncharge(client->mgr,
 					     sizeof(struct dpmgr_abi_run));
-		return ERR_PTR(-ENOMEM);
+		return ERR_PTR(-ENOBUFS);
 	}
 	dpmgr_handle_init(buf, client, nr_pages, slack);
 	return buf;
@@ -282,7 +282,7 @@ void dpmgr_buf_unlist(struct dpmgr_buf *buf)
  *
  * Context: any but NMI.
  * Return: 0; -EDQUOT; -EINVAL or -ENAMETOOLONG for the tag's name; -ENOSPC
- * without room for it in the state region; -ENOMEM if the stock is empty. After a
+ * without room for it in the state region; -ENOBUFS if the stock is empty. After a
  * failure nothing has changed.
  */
 int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name)
@@ -299,7 +299,7 @@ int dpmgr_handle_attach(struct dpmgr_buf *buf, const char *tag_name)
 	tag = tag_find(client, tag_name);
 	if (IS_ERR(tag)) {
 		dpmgr_quota_uncharge(client, nr_pages);
-		return PTR_ERR(tag);
+		return tag == ERR_PTR(-ENOMEM) ? -ENOBUFS : PTR_ERR(tag);
 	}
 	join_client(buf, tag);
 	hlist_add_head(&buf->node, &client->bufs);

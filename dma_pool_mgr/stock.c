@@ -16,6 +16,7 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 
+#include "core/export.h"
 #include "stock.h"
 
 static void append(struct dpmgr_stock *stock, void **object)
@@ -104,6 +105,7 @@ void *dpmgr_stock_get(struct dpmgr_stock *stock)
 	stock->nr_objects--;
 	return object;
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_stock_get);
 
 /* Context: any but NMI. */
 void dpmgr_stock_put(struct dpmgr_stock *stock, void *object)
@@ -111,6 +113,7 @@ void dpmgr_stock_put(struct dpmgr_stock *stock, void *object)
 	guard(raw_spinlock_irqsave)(&stock->lock);
 	append(stock, object);
 }
+EXPORT_SYMBOL_FOR_TESTS(dpmgr_stock_put);
 
 /* Context: interrupts are off, not NMI. */
 void dpmgr_stock_put_irqs_off(struct dpmgr_stock *stock, void *object)

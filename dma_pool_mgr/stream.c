@@ -75,6 +75,27 @@ void dpmgr_stream_unmap_pieces(struct device *dev,
 	}
 }
 
+/* What is no stream at the moment. NULL without memory, or if there is no waiting for it. */
+struct dpmgr_stream *dpmgr_stream_from_stock(struct dpmgr *mgr, gfp_t gfp)
+{
+	struct dpmgr_stock *stock = &mgr->streams.idle;
+	struct dpmgr_stream *stream;
+
+	if (!gfpflags_allow_blocking(gfp)) {
+		if (dpmgr_stock_is_low(stock))
+			queue_work(system_unbound_wq, &mgr->drain_work);
+		return dpmgr_stock_get(stock);
+	}
+	gfp &= ~__GFP_ZERO;
+	if (dpmgr_stock_is_low(stock))
+		dpmgr_stock_refill(stock, gfp);
+	/* Interrupts may take what we put in stock. */
+	do {
+		stream = dpmgr_stock_get(stock);
+	} while (!stream && !dpmgr_stock_refill(stock, gfp));
+	return stream;
+}
+
 /* The caller's, until kfree() or the last of its references. NULL without memory. */
 struct dpmgr_stream_mapping *dpmgr_stream_new_mapping(u32 nr_pieces, gfp_t gfp)
 {

@@ -140,6 +140,7 @@ void dpmgr_bounce_uncharge(const struct dpmgr_buf *buf);
 void dpmgr_bounce_put(struct dpmgr *mgr, struct dpmgr_buf *buf);
 
 /* stream.c */
+struct dpmgr_stream *dpmgr_stream_from_stock(struct dpmgr *mgr, gfp_t gfp);
 struct dpmgr_stream_mapping *dpmgr_stream_new_mapping(u32 nr_pieces, gfp_t gfp);
 void dpmgr_stream_unmap_pieces(struct device *dev,
 			       const struct dpmgr_stream_mapping *mapping,

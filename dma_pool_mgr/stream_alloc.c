@@ -134,7 +134,10 @@ static struct dpmgr_stream *try_alloc(struct dpmgr_stream_source *source)
 						  __GFP_NOWARN);
 	if (source->vaddr && dpmgr_stream_reaches(dev, source->vaddr, source->size)) {
 		source->owns_pages = true;
-		stream = dpmgr_source_map_direct(NULL, source);
+		if (source->size > dma_max_mapping_size(dev))
+			stream = dpmgr_source_map_pieces(NULL, source);
+		else
+			stream = dpmgr_source_map_direct(NULL, source);
 		if (IS_ERR(stream))
 			free_pages_exact(source->vaddr, source->size);
 		return stream;

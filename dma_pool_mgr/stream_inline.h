@@ -54,13 +54,7 @@ static __always_inline struct dpmgr_stream *enter(struct dpmgr *mgr,
 			break;
 		}
 		raw_spin_unlock_irqrestore(&home->lock, flags);
-		if (dpmgr_stock_is_low(&mgr->streams.idle)) {
-			if (gfpflags_allow_blocking(gfp))
-				dpmgr_stock_refill(&mgr->streams.idle, gfp & ~__GFP_ZERO);
-			else
-				queue_work(system_unbound_wq, &mgr->drain_work);
-		}
-		stream = dpmgr_stock_get(&mgr->streams.idle);
+		stream = dpmgr_stream_from_stock(mgr, gfp);
 		if (!stream)
 			return NULL;
 		raw_spin_lock_irqsave(&home->lock, flags);

@@ -235,6 +235,33 @@ static void no_more_is_mapped_at_once_than_the_device_can(struct kunit *test)
 	stream_unload(test, client);
 }
 
+static void what_is_allocated_for_a_device_may_be_more_than_it_maps_at_once(struct kunit *test)
+{
+	struct dpmgr_client *client;
+	struct dpmgr_stream *stream;
+
+	client = stream_load(test, &stream_direct);
+	stream_watch_device(test);
+	stream_dev.max = 2 * PAGE_SIZE;
+	stream = dpmgr_stream_alloc(client, 5 * PAGE_SIZE, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_maps, 3);
+	KUNIT_EXPECT_EQ(test, stream_dev.longest, 2 * PAGE_SIZE);
+	memset(stream->vaddr, 0x5a, 5 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_sync_for_device(stream, 0, 5 * PAGE_SIZE,
+							      DMA_TO_DEVICE));
+	KUNIT_EXPECT_EQ(test, *stream_seen(stream, 5 * PAGE_SIZE - 1), 0x5a);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, 3);
+
+	stream_dev.nr_maps = 0;
+	stream_dev.fail_at = 3;
+	KUNIT_EXPECT_EQ(test, -EIO, PTR_ERR(dpmgr_stream_alloc(client, 5 * PAGE_SIZE,
+							       DMA_TO_DEVICE, GFP_KERNEL)));
+	KUNIT_EXPECT_EQ(test, stream_dev.nr_unmaps, 5);
+	stream_unload(test, client);
+}
+
 /* On one CPU, all of whose slots are taken. */
 static void a_stream_that_finds_no_slot_is_mapped_once(struct kunit *test)
 {
@@ -349,6 +376,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_was_mapped_together_is_unmapped_with_the_last),
 	KUNIT_CASE(what_the_dma_api_cannot_map_is_not_half_mapped),
 	KUNIT_CASE(no_more_is_mapped_at_once_than_the_device_can),
+	KUNIT_CASE(what_is_allocated_for_a_device_may_be_more_than_it_maps_at_once),
 	KUNIT_CASE(a_stream_that_finds_no_slot_is_mapped_once),
 	KUNIT_CASE(a_client_that_is_frozen_while_it_maps_has_nothing_mapped),
 	BOUNCING(a_bounce_never_meets_the_dma_api),
