@@ -25,6 +25,7 @@
 #include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 #include <linux/string.h>
 
 #include "bad.h"
@@ -482,7 +483,7 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 	      close_saved(mgr, state, false);
 	if (ret)
 		return ret;
-	clients = kvcalloc(state->nr_clients, sizeof(*clients), GFP_KERNEL);
+	clients = vcalloc(max_t(u64, state->nr_clients, 1), sizeof(*clients));
 	if (!clients)
 		return -ENOMEM;
 	ret = count_runs(mgr, state, clients);
@@ -500,7 +501,7 @@ static int restore_all(struct dpmgr *mgr, const struct dpmgr_state *state)
 		ret = restore_pages(mgr, &state->pages[i]);
 	for (i = 0; i < state->nr_clients; i++)
 		put_unused_handles(mgr, &clients[i]);
-	kvfree(clients);
+	vfree(clients);
 	if (!ret)
 		restore_bad(mgr, state);
 	/* Some may have freed their last buffer just before it was saved. */
@@ -596,11 +597,12 @@ int dpmgr_restore(struct dpmgr *mgr)
 	set_limit(mgr);
 	if (region->found.status != DPMGR_REGION_GOOD)
 		return 0;
-	payload = kvmalloc(region->found.payload_len, GFP_KERNEL);
+	/* Not kvmalloc(), which refuses more than 2 GiB. */
+	payload = vmalloc(region->found.payload_len);
 	if (!payload)
 		return -ENOMEM;
 	ret = read_and_restore(mgr, payload);
-	kvfree(payload);
+	vfree(payload);
 	return ret;
 }
 
@@ -616,11 +618,16 @@ static void seal_region(struct dpmgr_region *region)
 {
 	size_t size = region->mapping.range.size;
 	void *base = region->mapping.vaddr;
+	bool is_last;
 
 	if (region->found.status == DPMGR_REGION_SPENT ||
 	    region->found.status == DPMGR_REGION_GOOD)
 		dpmgr_region_spend(base, region->generation);
-	if (region->found.status == DPMGR_REGION_DAMAGED ||
+	/* With nothing left to restore, its numbers can begin again. */
+	is_last = region->generation == DPMGR_GENERATION_MAX;
+	if (is_last)
+		region->generation = 0;
+	if (is_last || region->found.status == DPMGR_REGION_DAMAGED ||
 	    !dpmgr_region_fits(&region->found, size)) {
 		dpmgr_region_format(base, size, region->generation);
 		region->next_slot = 0;

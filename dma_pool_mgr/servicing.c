@@ -104,8 +104,9 @@ static int verify(const struct dpmgr_region *region, u32 generation, size_t len,
 }
 
 /*
- * 0, or -EIO if the region is not as this kernel left it, or can't be written. Once found
- * to be another's it stays so: poison covers what tells.
+ * 0; -EIO if the region is not as this kernel left it, or can't be written; -EOVERFLOW if
+ * there is no number for a generation. Once found to be another's it stays so: poison
+ * covers what tells.
  */
 static int check_region(struct dpmgr_region *region)
 {
@@ -114,6 +115,11 @@ static int check_region(struct dpmgr_region *region)
 
 	if (region->is_lost)
 		return -EIO;
+	if (region->generation == DPMGR_GENERATION_MAX) {
+		pr_err("state=%.*s: generation %u was the last that there can be: load anew to begin with 1 again\n",
+		       range->text_len, range->text, region->generation);
+		return -EOVERFLOW;
+	}
 	if (!READ_ONCE(region->is_bad))
 		why = dpmgr_region_changed(region->mapping.vaddr, range->size,
 					   region->generation);
@@ -145,7 +151,7 @@ static int try_write_slot(struct dpmgr *mgr, bool verifies,
 
 /*
  * Write the next generation into the older slot. It counts once it is committed.
- * 0, -ENOSPC; if it is verified, -EIO or -ENOMEM, too.
+ * 0, -ENOSPC, -EOVERFLOW; if it is verified, -EIO or -ENOMEM, too.
  */
 static int write_slot(struct dpmgr *mgr, bool verifies, struct dpmgr_saved *saved)
 {
@@ -255,7 +261,8 @@ static void go_on(struct dpmgr *mgr)
  * Context: may sleep; holding no device's lock.
  * Return: 0; -ENODEV without a state region; -EBUSY if servicing has come further;
  * -ENOSPC if the region is too small, and the log says how large it must be; -EIO if
- * it is not as this kernel left it or can't be read back; -ENOMEM.
+ * it is not as this kernel left it or can't be read back; -EOVERFLOW if generation 2^32 - 2
+ * was saved, and the module must be loaded anew; -ENOMEM.
  */
 int dpmgr_preserve(struct dpmgr *mgr)
 {
@@ -427,8 +434,8 @@ static void poison(struct dpmgr_region *region)
  *
  * Context: may sleep.
  * Return: 0; -ENOSPC if the generation did not fit: unless an earlier one was committed
- * by hand, the region is poisoned; -EIO if the region is not as this kernel left it: it is
- * poisoned in any case.
+ * by hand, the region is poisoned; -EOVERFLOW, in the same way, if there is no number for
+ * it; -EIO if the region is not as this kernel left it: it is poisoned in any case.
  */
 int dpmgr_servicing_save(struct dpmgr *mgr)
 {

@@ -78,7 +78,7 @@ static bool word_generation(__le64 word, u32 *generation)
 	u32 number = le64_to_cpu(word);
 
 	*generation = 0;
-	if (number == U32_MAX || le64_to_cpu(word) != dpmgr_abi_word(number))
+	if (number > DPMGR_GENERATION_MAX || le64_to_cpu(word) != dpmgr_abi_word(number))
 		return false;
 	*generation = number;
 	return true;

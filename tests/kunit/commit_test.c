@@ -258,6 +258,64 @@ static void the_last_generation_number_is_none(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 0);
 }
 
+static void the_last_generation_has_no_next_before_the_next_load(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_abi_region *header = phys_to_virt(f->state.start);
+	struct dpmgr_client *client;
+
+	header->spent = cpu_to_le64(dpmgr_abi_word(DPMGR_GENERATION_MAX - 1));
+	fixture_unload(f);
+	fixture_load(test, f);
+	client = lifecycle_create(test, f, "disk", true);
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, DPMGR_GENERATION_MAX);
+	/* A kexec would save again: what was committed by hand stays. */
+	KUNIT_EXPECT_EQ(test, -EOVERFLOW, dpmgr_servicing_save(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EOVERFLOW, dpmgr_preserve(f->mgr));
+	KUNIT_EXPECT_EQ(test, -EOVERFLOW, dpmgr_commit(f->mgr));
+	dpmgr_client_destroy(client);
+	lifecycle_restart(test, f, DPMGR_REGION_SPENT);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 0);
+	client = lifecycle_create(test, f, "disk", false);
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	dpmgr_client_destroy(client);
+	lifecycle_restart(test, f, DPMGR_REGION_GOOD);
+	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 1);
+	client = lifecycle_create(test, f, "disk", true);
+	lifecycle_expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
+static void the_last_generation_is_restored(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_abi_region *header = phys_to_virt(f->state.start);
+	struct dpmgr_client *client;
+
+	header->spent = cpu_to_le64(dpmgr_abi_word(DPMGR_GENERATION_MAX - 1));
+	fixture_unload(f);
+	fixture_load(test, f);
+	client = lifecycle_create(test, f, "disk", true);
+	fixture_alloc(test, client, 1, "tag");
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	dpmgr_client_destroy(client);
+	lifecycle_restart(test, f, DPMGR_REGION_GOOD);
+	client = lifecycle_create(test, f, "disk", true);
+	lifecycle_expect_retrieved(test, client, 1);
+	/* With it spent, what has its numbers from the start on can be saved. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
+	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 1);
+	dpmgr_client_destroy(client);
+	lifecycle_restart(test, f, DPMGR_REGION_GOOD);
+	client = lifecycle_create(test, f, "disk", true);
+	lifecycle_expect_retrieved(test, client, 1);
+	dpmgr_client_destroy(client);
+}
+
 static void what_the_next_load_would_refuse_is_not_committed(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -320,6 +378,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_the_next_load_would_refuse_is_not_committed),
 	KUNIT_CASE(nobody_new_persists_once_a_kexec_has_begun),
 	KUNIT_CASE(the_last_generation_number_is_none),
+	KUNIT_CASE(the_last_generation_has_no_next_before_the_next_load),
+	KUNIT_CASE(the_last_generation_is_restored),
 	KUNIT_CASE(what_works_on_after_a_freeze_by_hand_is_saved_at_the_kexec),
 	KUNIT_CASE(only_a_commit_counts),
 	KUNIT_CASE(what_was_committed_by_hand_is_restored_by_the_next_load),
