@@ -162,7 +162,7 @@ static int claim_reserved(struct dpmgr_mapping *mapping, const char **rule)
 					    mapping->label);
 	/* A claim goes as deep as it can, and takes over what it found there. */
 	if (mapping->claim && mapping->claim->desc != IORES_DESC_RESERVED) {
-		*rule = "inside a PCI window or a device's BAR";
+		*rule = "not reserved but a PCI window, a BAR or the like; see /proc/iomem";
 		release_mem_region(range->start, range->size);
 		return -EINVAL;
 	}

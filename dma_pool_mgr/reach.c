@@ -117,6 +117,16 @@ static u64 end_of(struct device *dev, u64 bias)
 	return PHYS_PFN(mask) + (offset_in_page(mask) == ~PAGE_MASK);
 }
 
+static void report_masks(struct device *dev, const struct dpmgr_pool *pool)
+{
+	struct dpmgr_page_range_info info;
+
+	dpmgr_pages_info(&pool->pages, 0, &info);
+	dev_warn(dev, "dma_pool_mgr: the pool begins at DMA address %#llx; the DMA mask is %#llx, the coherent one %#llx, the bus's limit %#llx (0: none)\n",
+		 PFN_PHYS(info.base_pfn) | pool->bias, dma_get_mask(dev),
+		 dev->coherent_dma_mask, dev->bus_dma_limit);
+}
+
 /*
  * A buffer's DMA address is its physical one: the device must be able to use
  * that, and some page must lie within its reach.
@@ -150,5 +160,8 @@ int dpmgr_reach_check(struct dpmgr *mgr, struct device *dev,
 	request.end_pfn = reach->end_pfn;
 	*rule = "the pool, at the addresses that devices use, lies above the device's DMA mask";
 	reach->max_pages = dpmgr_pages_largest(&pool->pages, &request);
-	return reach->max_pages ? 0 : -EOPNOTSUPP;
+	if (reach->max_pages)
+		return 0;
+	report_masks(dev, pool);
+	return -EOPNOTSUPP;
 }

@@ -119,7 +119,7 @@ const char *dpmgr_pci_is_gone(const struct dpmgr_pci_place *place)
 	if (!place->has_port)
 		return "it is not found, nor is a port above it: has a bridge no driver?";
 	if (!place->slot_is_native)
-		return "it is not found, and its port has no slot of the kernel's own: rescan the bus";
+		return "it is not found, and its port has no slot of the kernel's: rescan the bus";
 	if (place->slot_is_full || place->link_is_up)
 		return "it is not found, but its port says that there is something: rescan the bus";
 	return NULL;

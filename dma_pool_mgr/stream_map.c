@@ -267,7 +267,9 @@ static __always_inline int check(struct dpmgr_stream_source *source)
 		return -EINVAL;
 	}
 	if (unlikely(!source->size || source->gfp & ~DPMGR_GFP_KNOWN)) {
-		source->rule = "size must not be 0, gfp GFP_KERNEL or GFP_ATOMIC";
+		source->rule = source->size ?
+			       "gfp must be GFP_KERNEL, _NOIO, _NOFS, _ATOMIC or _NOWAIT" :
+			       "size must not be 0";
 		return -EINVAL;
 	}
 	return unlikely(dpmgr_source_is_frozen(source)) ? -EBUSY : 0;

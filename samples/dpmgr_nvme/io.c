@@ -444,7 +444,7 @@ static void commit_rqs(struct blk_mq_hw_ctx *hctx)
 }
 
 /*
- * No new requests from here on, and each one that there is is the controller's. A batch
+ * No new requests from here on, and the controller knows of all that there are. A batch
  * that this ends half-way has commands in a queue whose last one never comes, and no
  * commit_rqs() either.
  */

@@ -49,7 +49,7 @@ static void what_shows_that_a_reset_took_place(struct kunit *test)
 }
 
 #define NOT_FOUND	"nor is a port above it"
-#define NOT_NATIVE	"no slot of the kernel's own"
+#define NOT_NATIVE	"no slot of the kernel's"
 #define SOMETHING	"says that there is something"
 
 static void what_shows_that_a_device_is_gone(struct kunit *test)

@@ -237,7 +237,7 @@ def find_again(guest, address):
 def firmware_slot(test, guest, bench, ram, address):
     """QEMU's ports say that a slot is empty, full or not, when hot-plug is ACPI's."""
     buffers = leave(guest, address, "plugged")
-    why = "it is not found, and its port has no slot of the kernel's own"
+    why = "it is not found, and its port has no slot of the kernel's"
     with test.case("a device that the kernel has only forgotten is not taken for gone by a "
                    "port that lies"):
         forget(guest, address)
