@@ -194,6 +194,7 @@ def load(guest, which=None, parameters=""):
         give(guest, address)
     guest.dmesg()
     # A freeze refuses to wait for longer, and there is always I/O that comes to its end.
+    guest.run("echo 3600 > /sys/kernel/dma_pool_mgr/freeze_limit")
     guest.run(f"modprobe dpmgr_nvme drain_ms=600000 {parameters}")
     return guest.dmesg()
 
