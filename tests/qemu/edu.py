@@ -34,7 +34,7 @@ def load_edu(guest, parameters=""):
 
 
 def expect_edu_refused(guest, parameters, rule):
-    """Load the driver; its client must be refused for RULE."""
+    """Load the driver; its client must be refused for RULE. Return the log."""
     guest.dmesg()
     guest.run("modprobe dpmgr_edu " + parameters)
     log = guest.dmesg()
@@ -42,6 +42,7 @@ def expect_edu_refused(guest, parameters, rule):
     expect_in(f'^dpmgr_edu .*: dma_pool_mgr: client "edu" refused: .*{rule}.*'
               r" \(-EOPNOTSUPP\)$", log, "the log")
     expect_in("^dpmgr_edu .* failed with error -95$", log, "the log")
+    return log
 
 
 def page_in_guest(guest):

@@ -74,9 +74,10 @@ def vtom(test):
                 guest.run("rmmod dpmgr_edu")
         with test.case("a device whose DMA mask ends below the bit is refused a shared "
                        "client, and the log names the mask; a private one it gets"):
-            expect_edu_refused(guest, "mask_bits=40", "lies above the device's DMA mask")
-            expect_in(r"begins at DMA address 0x10022000000; the DMA mask is 0xffffffffff,",
-                      guest.run("dmesg"), "the log")
+            log = expect_edu_refused(guest, "mask_bits=40",
+                                     "lies above the device's DMA mask")
+            expect_in("begins at DMA address 0x10022000000; the DMA mask is 0xffffffffff,", log,
+                      "the log")
             load_edu(guest, "mask_bits=40 private=1 persistent=1")
             guest.run("rmmod dpmgr_edu")
         with test.case("a device whose DMA mask just has the bit gets one"):
