@@ -89,7 +89,7 @@ static void refuse(struct dpmgr_client *client, const char *why, int err)
 
 static const struct dpmgr_turn_ops freeze_turn;
 
-/* Whether nobody waits for the client's freeze any more. */
+/* Whether the step that asked for the client's freeze has gone on without it. */
 static bool is_late_freeze(const struct dpmgr_client *client)
 {
 	return READ_ONCE(client->turn.state) == DPMGR_TURN_LATE &&

@@ -333,8 +333,8 @@ static void hold_module(struct dpmgr *mgr, bool hold)
 }
 
 /*
- * What was committed by hand may come too late for a reboot that did not wait for it:
- * nobody else would spend it. 0 or -EBUSY.
+ * A commit by hand may come too late for a reboot that did not wait for it, and so has not
+ * spent it. 0 or -EBUSY.
  */
 static int check_end(struct dpmgr *mgr)
 {
@@ -512,7 +512,7 @@ static void prepare_kexec(struct dpmgr *mgr)
 
 	guard(mutex)(&mgr->servicing_lock);
 	set_ended(mgr, true);
-	/* Where nobody persists, there is nothing that could be lost. */
+	/* Without persistent clients there is nothing that could be lost. */
 	if (atomic64_read(&mgr->state_used)) {
 		region->is_lost = check_region(region);
 		dpmgr_region_poison(region->mapping.vaddr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Turns: how drivers' freeze and thaw are called, so that one that hangs stops nobody.
+ * Turns: how drivers' freeze and thaw are called, so that one that hangs doesn't stop the others.
  */
 #ifndef DPMGR_TURN_H
 #define DPMGR_TURN_H

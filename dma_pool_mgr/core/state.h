@@ -80,6 +80,9 @@ enum dpmgr_region_status {
 	DPMGR_REGION_DAMAGED,
 };
 
+/* The last number that a generation can have. */
+#define DPMGR_GENERATION_MAX	(U32_MAX - 1)
+
 /**
  * struct dpmgr_region_info - what a state region holds
  * @status: in one word
@@ -111,9 +114,6 @@ const char *dpmgr_region_read(const void *region, u32 page_size,
 const char *dpmgr_region_changed(const void *region, size_t size, u32 generation);
 u64 dpmgr_region_claimed_end(const struct dpmgr_region_info *info);
 bool dpmgr_region_fits(const struct dpmgr_region_info *info, size_t size);
-/* The last number that a generation can have. */
-#define DPMGR_GENERATION_MAX	(U32_MAX - 1)
-
 void dpmgr_region_format(void *region, size_t size, u32 generation);
 size_t dpmgr_region_payload_max(size_t size);
 size_t dpmgr_region_size_for(u64 payload_len);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Drivers whose freeze or thaw hangs: who is named, what a step does without them, and
- * what becomes of a callback that returns too late.
+ * Drivers whose freeze or thaw hangs: what the log says of them, what a step does without
+ * them, and what becomes of a callback that returns too late.
  *
  * No case depends on how fast the machine is: a callback hangs until the case lets it go
  * on, and the limit is an hour until the case says that it is over.
