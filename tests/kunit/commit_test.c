@@ -258,7 +258,8 @@ static void the_last_generation_number_is_none(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, 0);
 }
 
-static void the_last_generation_has_no_next_before_the_next_load(struct kunit *test)
+/* A client with a buffer, which are saved in the last generation that there can be. */
+static struct dpmgr_client *commit_last(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 	struct dpmgr_abi_region *header = phys_to_virt(f->state.start);
@@ -271,6 +272,14 @@ static void the_last_generation_has_no_next_before_the_next_load(struct kunit *t
 	fixture_alloc(test, client, 1, "tag");
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
 	KUNIT_EXPECT_EQ(test, f->mgr->region->generation, DPMGR_GENERATION_MAX);
+	return client;
+}
+
+static void the_last_generation_has_no_next_before_the_next_load(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client = commit_last(test);
+
 	/* A kexec would save again: what was committed by hand stays. */
 	KUNIT_EXPECT_EQ(test, -EOVERFLOW, dpmgr_servicing_save(f->mgr));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
@@ -293,15 +302,8 @@ static void the_last_generation_has_no_next_before_the_next_load(struct kunit *t
 static void the_last_generation_is_restored(struct kunit *test)
 {
 	struct fixture *f = test->priv;
-	struct dpmgr_abi_region *header = phys_to_virt(f->state.start);
-	struct dpmgr_client *client;
+	struct dpmgr_client *client = commit_last(test);
 
-	header->spent = cpu_to_le64(dpmgr_abi_word(DPMGR_GENERATION_MAX - 1));
-	fixture_unload(f);
-	fixture_load(test, f);
-	client = lifecycle_create(test, f, "disk", true);
-	fixture_alloc(test, client, 1, "tag");
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_commit(f->mgr));
 	dpmgr_client_destroy(client);
 	lifecycle_restart(test, f, DPMGR_REGION_GOOD);
 	client = lifecycle_create(test, f, "disk", true);
