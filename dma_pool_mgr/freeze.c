@@ -402,14 +402,36 @@ static bool must_freeze(struct dpmgr_client *client)
 	return false;
 }
 
-static unsigned int count_refused(struct dpmgr *mgr)
+/* What came of a freeze. */
+struct tally {
+	unsigned int nr_refused;
+	unsigned int nr_kept;
+};
+
+static struct tally count_clients(struct dpmgr *mgr)
 {
 	struct dpmgr_client *client = NULL;
-	unsigned int nr_refused = 0;
+	struct tally tally = {};
 
-	while ((client = next_client(mgr, client)))
-		nr_refused += READ_ONCE(client->refused);
-	return nr_refused;
+	while ((client = next_client(mgr, client))) {
+		guard(mutex)(&mgr->lock);
+		if (client->refused)
+			tally.nr_refused++;
+		else if (client->frozen || !client->dev)
+			tally.nr_kept++;
+	}
+	return tally;
+}
+
+/* Whether there are clients to be kept, and none of them can be. */
+bool dpmgr_freeze_keeps_nobody(struct dpmgr *mgr)
+{
+	struct tally tally = count_clients(mgr);
+
+	if (!tally.nr_refused || tally.nr_kept)
+		return false;
+	pr_err("none of %u clients can be kept\n", tally.nr_refused);
+	return true;
 }
 
 /* Freeze all that can be. Whether one can't, and that was to stop the others. */
@@ -424,7 +446,7 @@ bool dpmgr_freeze_all(struct dpmgr *mgr)
 		if (must_freeze(client))
 			dpmgr_turns_add(&turns, client);
 	dpmgr_turns_wait(&turns);
-	nr_refused = count_refused(mgr);
+	nr_refused = count_clients(mgr).nr_refused;
 	if (!nr_refused || !READ_ONCE(mgr->all_or_nothing))
 		return false;
 	pr_err("%u clients can't be kept, and it is to be all or nothing\n",

@@ -287,11 +287,13 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_preserve, DMA_POOL_MGR);
  * @mgr: the manager
  *
  * It is not committed. Those that can't be frozen, and new ones, work on until a
- * commit or a kexec, which ask the former once more.
+ * commit or a kexec, which ask the former once more. A commit goes on where nobody can be
+ * kept; this step, which is there to find that out, does not.
  *
  * Context: may sleep; holding no device's lock.
  * Return: as dpmgr_preserve(); -ECANCELED if a client can't be frozen and it is to be
- * all or nothing. After a failure nobody is frozen.
+ * all or nothing, or if there are clients and none of them can be. After a failure nobody
+ * is frozen.
  */
 int dpmgr_freeze(struct dpmgr *mgr)
 {
@@ -303,7 +305,7 @@ int dpmgr_freeze(struct dpmgr *mgr)
 	ret = check_turn(mgr, DPMGR_FROZEN, "freeze");
 	if (ret)
 		return ret;
-	if (dpmgr_freeze_all(mgr)) {
+	if (dpmgr_freeze_all(mgr) || dpmgr_freeze_keeps_nobody(mgr)) {
 		go_on(mgr);
 		return -ECANCELED;
 	}
@@ -355,7 +357,8 @@ static int check_end(struct dpmgr *mgr)
  * unloaded. A kexec commits by itself, and once more after this.
  *
  * Context: may sleep; holding no device's lock.
- * Return: as dpmgr_freeze(). After a failure everything goes on as before.
+ * Return: as dpmgr_preserve(); -ECANCELED if a client can't be frozen and it is to be
+ * all or nothing. After a failure everything goes on as before.
  */
 int dpmgr_commit(struct dpmgr *mgr)
 {

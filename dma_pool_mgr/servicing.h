@@ -77,6 +77,7 @@ int dpmgr_save(struct dpmgr *mgr, void *to, size_t size, struct dpmgr_saved *sav
 
 /* freeze.c: all but the last with the servicing_lock held. */
 bool dpmgr_freeze_all(struct dpmgr *mgr);
+bool dpmgr_freeze_keeps_nobody(struct dpmgr *mgr);
 void dpmgr_freeze_rest(struct dpmgr *mgr, bool nobody_is_kept);
 void dpmgr_freeze_settle(struct dpmgr *mgr);
 void dpmgr_thaw_all(struct dpmgr *mgr);

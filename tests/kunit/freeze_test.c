@@ -195,6 +195,44 @@ static void what_was_pending_for_a_client_that_refuses_is_orphaned(struct kunit 
 	dpmgr_client_destroy(client);
 }
 
+static void a_freeze_that_keeps_nobody_is_refused(struct kunit *test)
+{
+	static const char * const told[] = { "none of 1 clients can be kept", NULL };
+	struct fixture *f = test->priv;
+	struct dpmgr_client *client, *second;
+	struct kmsg_dump_iter log;
+
+	/* Nobody is there to be refused. */
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+
+	client = lifecycle_create(test, f, "a", true);
+	lifecycle_driver.freeze_error = -EIO;
+	fixture_log_start(&log);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, told));
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_NORMAL);
+	KUNIT_EXPECT_EQ(test, lifecycle_driver.nr_thaws, 0);
+	dpmgr_free(fixture_alloc(test, client, 1, "tag"));
+
+	/* With one that can, the step is taken. */
+	second = lifecycle_create(test, f, "b", false);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, f->mgr->phase, DPMGR_FROZEN);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	/* So it is with one that is absent, whose buffers wait. */
+	fixture_alloc(test, second, 1, "tag");
+	dpmgr_client_destroy(second);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
+	dpmgr_client_destroy(client);
+	fixture_kexec(test, f, NULL);
+	lifecycle_driver.freeze_error = 0;
+	second = lifecycle_create(test, f, "b", false);
+	lifecycle_expect_retrieved(test, second, 1);
+	dpmgr_client_destroy(second);
+}
+
 static void all_or_nothing_by_hand_leaves_all_as_it_was(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -487,7 +525,7 @@ static void a_keepalive_that_is_switched_on_again_counts(struct kunit *test)
 	fixture_alloc(test, client, 1, "tag");
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, false));
 	dpmgr_client_destroy(client);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dpmgr_freeze(f->mgr));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_set_keepalive(client, true));
 	fixture_kexec(test, f, NULL);
 	client = lifecycle_create(test, f, "disk", false);
@@ -531,7 +569,7 @@ static void what_was_handed_over_by_who_refused_is_gone(struct kunit *test)
 	client = dpmgr_client_create(f->mgr, f->dev, &params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, client);
 	fixture_alloc(test, client, 1, "tag");
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dpmgr_freeze(f->mgr));
 	KUNIT_EXPECT_EQ(test, -ENOENT, dpmgr_client_get_state(client, NULL, 0));
 	dpmgr_client_destroy(client);
 	fixture_kexec(test, f, NULL);
@@ -596,6 +634,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(driver_state_comes_back_byte_for_byte),
 	KUNIT_CASE(driver_state_is_kept_until_somebody_wants_it),
 	KUNIT_CASE(driver_state_has_its_limits),
+	KUNIT_CASE(a_freeze_that_keeps_nobody_is_refused),
 	KUNIT_CASE(a_driver_that_refuses_is_orphaned_and_stops_nobody),
 	KUNIT_CASE(without_keepalive_a_client_is_orphaned_unasked),
 	KUNIT_CASE(what_was_pending_for_a_client_that_refuses_is_orphaned),

@@ -296,10 +296,9 @@ static void a_driver_can_ask_for_its_deadline(struct kunit *test)
 	dpmgr_turns_set_limit(f->mgr, 2 * LONG_MS);
 	KUNIT_EXPECT_GT(test, dpmgr_client_freeze_time_left(client),
 			msecs_to_jiffies(LONG_MS));
-	KUNIT_EXPECT_EQ(test, 0, give_up(f, task));
+	KUNIT_EXPECT_EQ(test, -ECANCELED, give_up(f, task));
 	let_go(test, client);
 	KUNIT_EXPECT_EQ(test, 0, hung.time_left_late);
-	dpmgr_unpreserve(f->mgr);
 	dpmgr_client_destroy(client);
 }
 
@@ -421,10 +420,14 @@ static void a_late_refusal_changes_nothing(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 	struct dpmgr_client *client = create_hung(test, f);
+	struct dpmgr_client *fine = create_fine(test, f);
 	s64 used = atomic64_read(&f->mgr->state_used);
+	struct task_struct *task;
 
 	hung.error = -EIO;
-	KUNIT_EXPECT_EQ(test, 0, give_up(f, start_hung(test, f, take_freeze)));
+	task = start_hung(test, f, take_freeze);
+	expect_soon(test, READ_ONCE(fine->frozen));
+	KUNIT_EXPECT_EQ(test, 0, give_up(f, task));
 	/* While it hangs it is not asked once more. */
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
 	KUNIT_EXPECT_TRUE(test, client->refused);
@@ -439,6 +442,7 @@ static void a_late_refusal_changes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
 	KUNIT_EXPECT_EQ(test, 0, hung.nr_thaws);
 	dpmgr_client_destroy(client);
+	dpmgr_client_destroy(fine);
 }
 
 static void a_client_may_go_as_soon_as_its_callback_is_back(struct kunit *test)
@@ -447,9 +451,8 @@ static void a_client_may_go_as_soon_as_its_callback_is_back(struct kunit *test)
 	struct dpmgr_client *client = create_hung(test, f);
 	struct task_struct *task;
 
-	KUNIT_EXPECT_EQ(test, 0, give_up(f, start_hung(test, f, take_freeze)));
+	KUNIT_EXPECT_EQ(test, -ECANCELED, give_up(f, start_hung(test, f, take_freeze)));
 	/* Its buffers go, and with them the client. */
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
 	hung.to_free = hlist_entry(client->bufs.first, struct dpmgr_buf, node);
 	task = start(test, take_destroy, client);
 	msleep(TRY_MS);
@@ -487,20 +490,21 @@ static void with_all_or_nothing_it_stops_the_others(struct kunit *test)
 /* Another client of the device waits for its lock, and that may be for ever. */
 static void a_client_that_waits_for_its_device_is_given_up_and_not_asked(struct kunit *test)
 {
+	static const char * const refused[] = { "client \"b-beside\" is not kept", NULL };
 	struct fixture *f = test->priv;
 	struct dpmgr_client *client = create_hung(test, f);
 	struct dpmgr_client *beside = lifecycle_create(test, f, "b-beside", true);
 	struct task_struct *task = start_hung(test, f, take_freeze);
+	struct kmsg_dump_iter log;
 
+	fixture_log_start(&log);
 	expect_soon(test, READ_ONCE(beside->turn.task));
-	KUNIT_EXPECT_EQ(test, 0, give_up(f, task));
-	KUNIT_EXPECT_TRUE(test, client->refused);
-	KUNIT_EXPECT_TRUE(test, beside->refused);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, give_up(f, task));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, refused));
 	let_go(test, client);
 	expect_soon(test, !has_turn(beside));
 	KUNIT_EXPECT_EQ(test, 0, lifecycle_driver.nr_freezes);
 	KUNIT_EXPECT_FALSE(test, beside->frozen);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
 	KUNIT_EXPECT_EQ(test, 0, lifecycle_driver.nr_thaws);
 	dpmgr_client_destroy(client);
 	dpmgr_client_destroy(beside);
@@ -509,6 +513,7 @@ static void a_client_that_waits_for_its_device_is_given_up_and_not_asked(struct 
 static void a_client_for_which_there_is_no_thread_is_given_up_and_not_asked(struct kunit *test)
 {
 	static const char * const named[] = { "client \"b-fine\"", "no thread", NULL };
+	static const char * const refused[] = { "client \"b-fine\" is not kept", NULL };
 	struct fixture *f = test->priv;
 	struct dpmgr_client *client = create_hung(test, f);
 	struct dpmgr_client *fine = create_fine(test, f);
@@ -519,12 +524,11 @@ static void a_client_for_which_there_is_no_thread_is_given_up_and_not_asked(stru
 	fixture_log_start(&log);
 	task = start_hung(test, f, take_freeze);
 	expect_logged(test, &log, named);
-	KUNIT_EXPECT_EQ(test, 0, give_up(f, task));
-	KUNIT_EXPECT_TRUE(test, fine->refused);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, give_up(f, task));
+	KUNIT_EXPECT_TRUE(test, fixture_log_has(test, &log, refused));
 	KUNIT_EXPECT_FALSE(test, has_turn(fine));
 	let_go(test, client);
 	KUNIT_EXPECT_EQ(test, 0, lifecycle_driver.nr_freezes);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
 	/* Once there is one, it is asked. */
 	complete(&hung.leave);
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
@@ -631,7 +635,7 @@ static void a_plain_reboot_says_whose_device_it_will_wait_for(struct kunit *test
 	struct dpmgr_client *client = create_hung(test, f);
 	struct kmsg_dump_iter log;
 
-	KUNIT_EXPECT_EQ(test, 0, give_up(f, start_hung(test, f, take_freeze)));
+	KUNIT_EXPECT_EQ(test, -ECANCELED, give_up(f, start_hung(test, f, take_freeze)));
 	fixture_log_start(&log);
 	dpmgr_servicing_prepare(f->mgr, SYS_RESTART, NULL);
 	dpmgr_servicing_reboot(f->mgr, SYS_RESTART, NULL);

@@ -39,6 +39,15 @@ def ours(log):
             and "loading out-of-tree module" not in line]
 
 
+def expect_write_refused(guest, path, text, error):
+    """Writing TEXT to PATH fails with ERROR, the errno's text; return the log."""
+    guest.dmesg()
+    status, output = guest.try_run(f"echo '{text}' > {path}")
+    expect(status, f"{text!r} is taken by {path}")
+    expect(error in output, f"{text!r} > {path}: {error} was expected, not: {output}")
+    return guest.dmesg()
+
+
 def expect_refused(guest, command, error, level=7):
     """COMMAND, a modprobe, fails with ERROR, the errno's text; return the log, or
     what in it is of LEVEL and below."""
@@ -261,6 +270,7 @@ INVALID = "Invalid argument"                  # -EINVAL
 TOO_FAR = "Numerical result out of range"     # -ERANGE
 NO_ROOM = "No space left on device"           # -ENOSPC
 CLAIMED = "Device or resource busy"           # -EBUSY
+CANCELED = "Operation canceled"               # -ECANCELED
 NOT_FOUND = "Unknown symbol in module, or unknown parameter"  # kmod's -ENOENT
 
 POOL = "0x20000000"  # where the good ranges are; 64M reserved, RAM around it

@@ -9,7 +9,7 @@ import re
 import steps
 from edu import (BIT, EDU, HALF, PATTERN, STREAM_SYSFS, SYSFS, expect_edu_refused,
                  expect_stream_listed, load_edu, load_streams, page_in_file, page_in_guest)
-from scenarios import expect, expect_in, scenario
+from scenarios import CANCELED, expect, expect_in, expect_write_refused, scenario
 from steps import PAGE, SMALL, pages_of
 
 # On a busy host, a kernel may find that its timer doesn't work, and blame remapped
@@ -300,12 +300,10 @@ def iommu_not_kept(test):
         _, pfn = load_edu(guest, parameters)
         with test.case("a client of a device in a target is refused at a freeze, and the log "
                        "says why"):
-            guest.dmesg()
-            guest.run(f"echo freeze > {steps.SYSFS}/action")
+            log = expect_write_refused(guest, f"{steps.SYSFS}/action", "freeze", CANCELED)
             expect_in('^dma_pool_mgr: client "edu" is not kept: its device is attached to an '
                       r"IOMMU target, .* \(-EOPNOTSUPP\); its buffers will be orphaned$",
-                      guest.dmesg(), "the log")
-            guest.run(f"echo unpreserve > {steps.SYSFS}/action")
+                      log, "the log")
         with test.case("over a kexec its buffer is orphaned, and the next driver gets another"):
             steps.kexec(guest)
             guest.run(steps.load_command(SMALL))

@@ -8,9 +8,8 @@ import re
 import nvme
 import soak
 import steps
-from scenarios import CLAIMED, expect, expect_in, scenario
+from scenarios import CLAIMED, expect, expect_in, expect_write_refused, scenario
 from scenarios_nvme import boot, command_register, load_manager
-from scenarios_servicing import expect_write_refused
 from steps import DEBUGFS, PAGE, SMALL, SYSFS
 
 # Of a bridge, and the bit that resets the bus below it.

@@ -8,12 +8,12 @@ import soak
 import state
 import steps
 import vm
-from scenarios import (CLAIMED, ERRORS, INVALID, expect, expect_in, expect_nothing_claimed,
-                       expect_refused, newest_slot, ours, scenario)
+from scenarios import (CANCELED, CLAIMED, ERRORS, INVALID, expect, expect_in,
+                       expect_nothing_claimed, expect_refused, expect_write_refused,
+                       newest_slot, ours, scenario)
 from scenarios_dma import load_edu
 from steps import DEBUGFS, PAGE, SMALL, SYSFS
 
-CANCELED = "Operation canceled"
 NOT_EMPTY = "Directory not empty"
 
 
@@ -23,15 +23,6 @@ def action(guest, verb):
 
 def phase(guest):
     return guest.run(f"cat {SYSFS}/phase").strip()
-
-
-def expect_write_refused(guest, path, text, error):
-    """Writing TEXT to PATH fails with ERROR, the errno's text; return the log."""
-    guest.dmesg()
-    status, output = guest.try_run(f"echo '{text}' > {path}")
-    expect(status, f"{text!r} is taken by {path}")
-    expect(error in output, f"{text!r} > {path}: {error} was expected, not: {output}")
-    return guest.dmesg()
 
 
 def everything(held):
