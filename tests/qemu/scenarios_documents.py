@@ -7,12 +7,19 @@ import subprocess
 import sys
 
 import steps
+from edu import EDU
 from scenarios import expect, expect_in, scenario
+from scenarios_iommu import IOMMU, faults, row
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "snippets"))
 import extract  # noqa: E402
 
 MEMORY = "6G"           # README's ranges begin at 4 GiB
+
+BUS_MASTER = 4          # in a device's PCI command register
+
+# The kernel's virtio driver tries ivshmem, is refused by it, and turns its Bus Master off.
+NO_VIRTIO = "initcall_blacklist=virtio_pci_driver_init modprobe.blacklist=virtio_pci"
 
 # Where documents are read there are scripts/ and a new kernel.
 PREPARE = """mkdir -p scripts
@@ -20,6 +27,20 @@ ln -s /usr/sbin/dpmgr-kexec scripts/
 ln -s /boot/vmlinuz /boot/vmlinuz-NEW
 ln -s /boot/initrd /boot/initrd.img-NEW
 modprobe my_device"""
+
+
+# These need a compiler, and so run on the host: README's two commands are the demo and all
+# tests, which build the module and run the scripts that contributing.rst names.
+BUILDS = ("apt-get update", "make")
+
+
+def expect_all_typed():
+    """A case types each block of shell that there is: it says how the block begins."""
+    with open(__file__, encoding="utf-8") as source:
+        typed = re.findall(r'one_block\((?:"[^"]*"|\w+), "([^"]+)"', source.read())
+    for document in extract.documents():
+        for block in extract.blocks(document, "sh"):
+            expect(block.startswith((*typed, *BUILDS)), f"{document}: nobody types:\n{block}")
 
 
 def one_block(document, first):
@@ -95,8 +116,11 @@ def documents_guide(test):
     guide = "Documentation/administration.rst"
     load = one_block("README.md", "modprobe dma_pool_mgr ")
     with test.boot(grub_parameters(), memory=MEMORY) as guest:
+        with test.case("each command of the documents is typed by a case"):
+            expect_all_typed()
         guest.run(PREPARE)
         guest.run(load)
+        guest.run(one_block(guide, "echo 10 > "))
         with test.case("driver-api.rst's stream brings what the device reported"):
             guest.dmesg()
             guest.run("modprobe my_streams")
@@ -134,4 +158,39 @@ def documents_guide(test):
             expect_in('client "my-keepalive": not claimed', guest.dmesg(), "the log")
             status, output = guest.try_run(reclaim)
             expect(status and "busy" in output, f"{status}: {output}")
+        guest.power_off()
+
+
+@scenario
+def documents_regions(test):
+    with test.boot(f"{steps.memmap(steps.SMALL)} intel_iommu=on no_timer_check {NO_VIRTIO}",
+                   devices=[*IOMMU, *EDU, "-object", "memory-backend-ram,id=bar,size=1M",
+                            "-device", "ivshmem-plain,memdev=bar"]) as guest:
+        guest.run(steps.load_command(steps.SMALL))
+        guest.run("modprobe my_bar")
+        name = guest.run("basename /sys/bus/pci/drivers/my-bar/0*").strip()
+        with test.case("regions.rst's BAR can be reached by other devices"):
+            expect(row(guest, "regions", name + " BAR 2")["state"] == "active",
+                   "its region is not active")
+        with test.case("regions.rst's driver puts its device into a target, and its DMA works"):
+            before = faults(guest)
+            guest.dmesg()
+            guest.run("modprobe my_target")
+            expect_in("^my-driver 0.*: copied 2048 bytes$", guest.dmesg(), "the log")
+            expect(faults(guest) == before, "there were faults")
+        with test.case("unbound, they leave no region and no target, and no complaint"):
+            guest.run("rmmod my_bar my_target")
+            expect(name not in guest.run(f"cat {steps.DEBUGFS}/regions"), "the region is left")
+            expect(len(guest.run(f"cat {steps.DEBUGFS}/targets").splitlines()) == 1,
+                   "the target is left")
+            log = guest.dmesg()
+            expect("dma_pool_mgr" not in log, f"the log: {log}")
+        with test.case("keepalive.rst's shutdown keeps Bus Master over a kexec"):
+            guest.run("modprobe my_bar")
+            for when in ("before", "after"):
+                command = int(guest.run("od -An -tu2 -j4 -N2 "
+                                        f"/sys/bus/pci/devices/{name}/config"))
+                expect(command & BUS_MASTER, f"{when}, the command register is {command:#x}")
+                if when == "before":
+                    steps.kexec(guest)
         guest.power_off()

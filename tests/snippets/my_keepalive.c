@@ -3,6 +3,7 @@
  * A frame for what driver-api.rst says of freezing and of taking over: a device whose only
  * register is the address of its queue, and which forgets it when it is reset.
  */
+#include <linux/completion.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma_pool_mgr.h>
 #include <linux/module.h>
@@ -19,14 +20,20 @@ struct my {
 	struct dpmgr_client *client;
 	struct dpmgr_buf *queue;
 	struct device *dev;
+	struct completion drained;
 	bool quiet;
 };
 
 static int my_quiesce(struct my *my, struct my_state *state)
 {
+	const struct dpmgr_client *client = my->client;
+	int ret = 0;
+
 	my->quiet = true;
+	complete(&my->drained);
+#include "driver-api-3.inc"
 	state->queue = dpmgr_buf_dma_addr(my->queue);
-	return 0;
+	return ret;
 }
 
 static void my_go_on(struct my *my)
@@ -57,6 +64,7 @@ static int my_keepalive_probe(struct platform_device *pdev)
 	if (!my)
 		return -ENOMEM;
 	my->dev = &pdev->dev;
+	init_completion(&my->drained);
 	platform_set_drvdata(pdev, my);
 	dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	mgr = dpmgr_default_get();
