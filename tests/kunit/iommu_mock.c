@@ -433,13 +433,17 @@ static void mock_windows(struct device *dev, struct list_head *list)
 {
 	const struct mock_device *device = mock_of(dev);
 	struct iommu_resv_region *window;
+	unsigned int i;
 
-	if (!device->window.length)
-		return;
-	window = iommu_alloc_resv_region(device->window.start, device->window.length, 0,
-					 device->window.type, GFP_KERNEL);
-	if (window)
-		list_add_tail(&window->list, list);
+	for (i = 0; i < ARRAY_SIZE(device->windows); i++) {
+		if (!device->windows[i].length)
+			continue;
+		window = iommu_alloc_resv_region(device->windows[i].start,
+						 device->windows[i].length, 0,
+						 device->windows[i].type, GFP_KERNEL);
+		if (window)
+			list_add_tail(&window->list, list);
+	}
 }
 
 static int mock_default(struct device *dev)
@@ -547,9 +551,9 @@ struct mock_device *mock_device_new(struct kunit *test, struct mock_device *othe
 	struct platform_device *pdev;
 
 	KUNIT_ASSERT_NOT_NULL(test, device);
-	device->window.start = window;
-	device->window.length = length;
-	device->window.type = IOMMU_RESV_MSI;
+	device->windows[0].start = window;
+	device->windows[0].length = length;
+	device->windows[0].type = IOMMU_RESV_MSI;
 	device->group = other ? other->group :
 				kunit_kzalloc(test, sizeof(*device->group), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, device->group);

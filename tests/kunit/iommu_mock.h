@@ -107,8 +107,7 @@ struct mock_group;
  * struct mock_device - a device behind it
  * @dev: the device
  * @group: devices with the same one are in one group
- * @window: an address range that it can't use, if it has a length
- * @type: of @window
+ * @windows: address ranges that it can't use, those that have a length
  * @domain: that it is attached to
  */
 struct mock_device {
@@ -118,7 +117,7 @@ struct mock_device {
 		u64 start;
 		size_t length;
 		enum iommu_resv_type type;
-	} window;
+	} windows[2];
 	struct iommu_domain *domain;
 };
 
@@ -138,7 +137,10 @@ int mock_bind(const struct mock_device *device, enum mock_driver driver);
 /* The gate's step waits from now on; with NULL, none does. */
 void mock_gate_set(struct mock_gate *gate, char at);
 
-/* A device with a group of its own, or in that of @other, and MOCK_MANAGED_DMA. */
+/*
+ * A device with a group of its own, or in that of @other, MOCK_MANAGED_DMA, and one window
+ * unless @length is 0.
+ */
 struct mock_device *mock_device_new(struct kunit *test, struct mock_device *other,
 				    u64 window, size_t length);
 

@@ -216,7 +216,7 @@ static void a_window_that_a_device_reserves_has_no_ram(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, add(region, 0, SZ_4M));
 	expect_refused(test, device, -ERANGE);
 	/* What firmware would like one to one is so. */
-	device->window.type = IOMMU_RESV_DIRECT_RELAXABLE;
+	device->windows[0].type = IOMMU_RESV_DIRECT_RELAXABLE;
 	dpmgr_iommu_target_detach(target_new(test, device), device->dev);
 	dpmgr_map_region_destroy(region);
 }
@@ -243,6 +243,32 @@ static void a_device_whose_window_is_in_use_cannot_join(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, add(region, SZ_2M, SZ_4K));
 	dpmgr_iommu_target_detach(target, first->dev);
 	dpmgr_map_region_destroy(region);
+}
+
+/* A window after one that is in nobody's way, with RAM behind what a target lacks. */
+static void each_window_of_a_newcomer_is_looked_at(struct kunit *test)
+{
+	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
+	struct dpmgr_map_region *bar = region_at(test, SZ_2G, SZ_2M, DPMGR_MAP_DEVICE);
+	struct mock_device *first = mock_device_new(test, NULL, SZ_2G, SZ_4K);
+	struct mock_device *second = mock_device_new(test, NULL, SZ_1M, SZ_64K);
+	struct dpmgr_iommu_target *target = target_new(test, first);
+
+	second->windows[1].start = SZ_1G + SZ_2M;
+	second->windows[1].length = SZ_64K;
+	second->windows[1].type = IOMMU_RESV_MSI;
+	KUNIT_EXPECT_EQ(test, 0, add(ram, SZ_2M + SZ_4K, SZ_4K));
+	KUNIT_EXPECT_EQ(test, -ERANGE, target_join(test, second, first));
+	/* The target does without the first that is in the window, but has the second. */
+	second->windows[1].start = SZ_2G;
+	KUNIT_EXPECT_EQ(test, 0, add(bar, 0, SZ_4K));
+	KUNIT_EXPECT_EQ(test, 0, target_join(test, second, first));
+	dpmgr_iommu_target_detach(target, second->dev);
+	KUNIT_EXPECT_EQ(test, 0, add(bar, SZ_4K, SZ_4K));
+	KUNIT_EXPECT_EQ(test, -ERANGE, target_join(test, second, first));
+	dpmgr_iommu_target_detach(target, first->dev);
+	dpmgr_map_region_destroy(bar);
+	dpmgr_map_region_destroy(ram);
 }
 
 static void device_memory_in_a_window_is_done_without(struct kunit *test)
@@ -443,6 +469,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(ram_must_be_where_and_what_an_iommu_can_map),
 	KUNIT_CASE(a_window_that_a_device_reserves_has_no_ram),
 	KUNIT_CASE(a_device_whose_window_is_in_use_cannot_join),
+	KUNIT_CASE(each_window_of_a_newcomer_is_looked_at),
 	KUNIT_CASE(device_memory_in_a_window_is_done_without),
 	KUNIT_CASE(a_device_reaches_nothing_but_the_map_until_its_domain_is_gone),
 	KUNIT_CASE(devices_come_and_go_by_groups),

@@ -50,12 +50,18 @@ static u64 nr_scrubbed(const struct dpmgr *mgr)
 }
 
 /* Many a device writes whole words, or cache lines. */
+static struct dpmgr_stream *overwritten(struct kunit *test, struct dpmgr_client *client,
+					u8 *bytes, size_t size)
+{
+	struct dpmgr_stream *stream = stream_map(test, client, bytes, size, DMA_FROM_DEVICE);
+
+	memset(device(stream, 0), 0xdd, round_up(size, 64));
+	return stream;
+}
+
 static void overrun(struct kunit *test, struct dpmgr_client *client, u8 *bytes)
 {
-	struct dpmgr_stream *stream = stream_map(test, client, bytes, 61, DMA_FROM_DEVICE);
-
-	memset(device(stream, 0), 0xdd, 64);
-	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(overwritten(test, client, bytes, 61)));
 }
 
 static void what_a_device_writes_beside_a_stream_is_for_no_other_client(struct kunit *test)
@@ -165,17 +171,18 @@ static void the_next_client_is_another_client(struct kunit *test)
 	client = stream_create(test, &stream_bouncing[0], &params);
 	fixture_alloc(test, client, 1, "left");
 	/* What its streams had is in stock before it goes, and when it does. */
-	for (i = 0; i < 2; i++) {
-		overrun(test, client, bytes);
-		if (i) {
-			stream = stream_map(test, client, bytes, 61, DMA_FROM_DEVICE);
-			memset(device(stream, 0), 0xdd, 64);
-		}
+	for (i = 0; i < 4; i++) {
+		const size_t before = i / 2 * PAGE_SIZE;
+
+		stream = overwritten(test, client, bytes, before + 61);
+		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+		if (i % 2)
+			overwritten(test, client, bytes, before + 61);
 		dpmgr_client_destroy(client);
 		next = stream_create(test, &stream_bouncing[0], &params);
 		KUNIT_EXPECT_PTR_EQ(test, next, client);
-		stream = stream_map(test, next, bytes, 1, DMA_TO_DEVICE);
-		KUNIT_EXPECT_TRUE(test, is_all_zero(device(stream, 0) + 1, PAGE_SIZE - 1));
+		stream = stream_map(test, next, bytes, before + 1, DMA_TO_DEVICE);
+		KUNIT_EXPECT_TRUE(test, is_all_zero(device(stream, before) + 1, PAGE_SIZE - 1));
 		KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
 	}
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_client_finish(next));

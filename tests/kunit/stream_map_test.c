@@ -8,6 +8,7 @@
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/kmsg_dump.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/printk.h>
@@ -166,6 +167,40 @@ static void memory_that_is_mapped_elsewhere_can_be_streamed(struct kunit *test)
 static void such_memory_is_mapped_page_by_page_if_it_is_seen(struct kunit *test)
 {
 	memory_that_is_mapped_elsewhere_can_be_streamed(test);
+}
+
+/* Reserved for tests, and above their pools: see scripts/check-kunit. */
+#define DEVICE_MEMORY	0x23000000
+
+/* It has pages like any other, and only its driver knows how long it is there. */
+static void a_devices_memory_is_not_streamed(struct kunit *test)
+{
+	struct dpmgr_client *client = stream_load(test, &stream_direct);
+	struct dev_pagemap pagemap = {
+		.type = MEMORY_DEVICE_GENERIC,
+		.range = { .start = DEVICE_MEMORY, .end = DEVICE_MEMORY + SZ_2M - 1 },
+		.nr_range = 1,
+	};
+	struct page *pages[] = { virt_to_page(stream_memory(test, 1)), NULL };
+	struct dpmgr_stream *stream;
+	struct scatterlist entries[2];
+	struct sg_table table = { entries, 2, 2 };
+	void *there = memremap_pages(&pagemap, NUMA_NO_NODE);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, there);
+	pages[1] = virt_to_page(there);
+	stream = dpmgr_stream_map_pages(client, pages, 2, 0, 2 * PAGE_SIZE, DMA_TO_DEVICE,
+					GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, -EINVAL, PTR_ERR_OR_ZERO(stream));
+	dpmgr_stream_free(stream);
+	sg_init_table(entries, 2);
+	sg_set_page(&entries[0], pages[0], PAGE_SIZE, 0);
+	sg_set_page(&entries[1], pages[1], PAGE_SIZE, 0);
+	stream = dpmgr_stream_map_sg(client, &table, DMA_TO_DEVICE, GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, -EINVAL, PTR_ERR_OR_ZERO(stream));
+	dpmgr_stream_free(stream);
+	memunmap_pages(&pagemap);
+	stream_unload(test, client);
 }
 
 static void a_scatter_gather_table_is_one_stream(struct kunit *test)
@@ -397,6 +432,7 @@ static struct kunit_case cases[] = {
 	BOUNCING(pages_are_mapped_from_any_offset_on),
 	KUNIT_CASE(pages_that_are_seen_are_mapped_where_they_are),
 	BOUNCING(memory_that_is_mapped_elsewhere_can_be_streamed),
+	KUNIT_CASE(a_devices_memory_is_not_streamed),
 	KUNIT_CASE(such_memory_is_mapped_page_by_page_if_it_is_seen),
 	BOUNCING(a_scatter_gather_table_is_one_stream),
 	KUNIT_CASE(a_table_that_is_seen_is_mapped_entry_by_entry),

@@ -140,6 +140,42 @@ static void parts_of_direct_parts_have_their_own_memory(struct kunit *test)
 	parts_of_parts_have_their_own_memory(test);
 }
 
+/* Two of the pages are side by side, and so in one piece; the third makes a second. */
+static void a_part_ends_where_it_was_cut_off(struct kunit *test)
+{
+	const struct stream_platform *platform = test->param_value ?: &stream_direct;
+	struct dpmgr_client *client = stream_load(test, platform);
+	u8 *bytes = PTR_ALIGN(stream_memory(test, 5 * PAGE_SIZE), PAGE_SIZE);
+	struct page *pages[] = {
+		virt_to_page(bytes), virt_to_page(bytes + PAGE_SIZE),
+		virt_to_page(bytes + 3 * PAGE_SIZE),
+	};
+	struct dpmgr_stream *stream, *rest;
+	size_t len;
+
+	stream = dpmgr_stream_map_pages(client, pages, ARRAY_SIZE(pages), 0,
+					ARRAY_SIZE(pages) * PAGE_SIZE, DMA_FROM_DEVICE,
+					GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, stream);
+	rest = dpmgr_stream_split(stream, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rest);
+	dpmgr_stream_dma_addr(stream, 0, &len);
+	KUNIT_EXPECT_EQ(test, len, PAGE_SIZE);
+	dpmgr_stream_dma_addr(rest, 0, &len);
+	KUNIT_EXPECT_EQ(test, len, platform == &stream_direct ? PAGE_SIZE : 2 * PAGE_SIZE);
+	/* What is scrubbed with the first is its own. */
+	memset(device(rest, 0), 0xdd, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stream));
+	KUNIT_EXPECT_TRUE(test, is_all(device(rest, 0), 0xdd, PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(rest));
+	stream_unload(test, client);
+}
+
+static void a_part_of_a_direct_stream_ends_where_it_was_cut_off(struct kunit *test)
+{
+	a_part_ends_where_it_was_cut_off(test);
+}
+
 /* Whatever was in a structure of the caller's. */
 static void a_stream_of_ones_own_is_split_whatever_was_in_it(struct kunit *test)
 {
@@ -208,6 +244,8 @@ static void a_split_of_a_direct_stream_takes_no_other_gfp(struct kunit *test)
 static struct kunit_case cases[] = {
 	BOUNCING(parts_of_parts_have_their_own_memory),
 	KUNIT_CASE(parts_of_direct_parts_have_their_own_memory),
+	BOUNCING(a_part_ends_where_it_was_cut_off),
+	KUNIT_CASE(a_part_of_a_direct_stream_ends_where_it_was_cut_off),
 	BOUNCING(a_stream_of_ones_own_is_split_whatever_was_in_it),
 	KUNIT_CASE(a_direct_stream_of_ones_own_is_split_whatever_was_in_it),
 	BOUNCING(a_split_takes_no_other_gfp),

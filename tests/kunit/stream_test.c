@@ -391,23 +391,38 @@ static void a_freed_stream_is_stale(struct kunit *test)
 
 static void destroying_a_client_ends_its_streams(struct kunit *test)
 {
-	struct dpmgr_client *client = stream_load(test, test->param_value);
+	struct dpmgr_client *client = stream_load(test, test->param_value ?: &stream_direct);
 	struct fixture *f = test->priv;
 	u8 *bytes = stream_memory(test, 3 * PAGE_SIZE);
 	struct dpmgr_stream *stream = stream_map(test, client, bytes, 3 * PAGE_SIZE, DMA_TO_DEVICE);
-	struct dpmgr_stream *rest, *stays;
+	struct dpmgr_stream *own = kunit_kcalloc(test, 2, sizeof(*own), GFP_KERNEL);
+	struct dpmgr_stream *rest, *plain = &own[0], *stays = &own[1];
 	struct dpmgr_client *other;
 
+	KUNIT_ASSERT_NOT_NULL(test, own);
 	f->streaming_mask = DMA_BIT_MASK(64);
 	other = fixture_client(test, f, "other");
-	stays = stream_map(test, other, bytes, 5, DMA_TO_DEVICE);
+	KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(plain, client, bytes, 5, DMA_TO_DEVICE,
+						       GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, 0, dpmgr_stream_map_into(stays, other, bytes, 5, DMA_TO_DEVICE,
+						       GFP_KERNEL));
+	if (!test->param_value)
+		KUNIT_EXPECT_NOT_NULL(test, stays->slot);
 	rest = dpmgr_stream_split(stream, PAGE_SIZE - offset_in_page(bytes), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rest);
 	dpmgr_client_destroy(client);
 	KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(stream));
 	KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(rest));
+	KUNIT_EXPECT_EQ(test, -ESTALE, dpmgr_stream_free(plain));
+	KUNIT_EXPECT_EQ(test, 5, dpmgr_stream_size(stays));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_stream_free(stays));
 	stream_unload(test, other);
+}
+
+/* They are in slots, which clients share. */
+static void destroying_a_client_ends_its_direct_streams_only(struct kunit *test)
+{
+	destroying_a_client_ends_its_streams(test);
 }
 
 /* On one CPU, all of whose slots are taken. */
@@ -495,6 +510,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(bad_input_is_refused_where_streams_are_direct),
 	BOUNCING(a_freed_stream_is_stale),
 	BOUNCING(destroying_a_client_ends_its_streams),
+	KUNIT_CASE(destroying_a_client_ends_its_direct_streams_only),
 	KUNIT_CASE(a_stream_that_finds_no_slot_is_known_all_the_same),
 	KUNIT_CASE(many_streams_of_the_callers_are_direct_at_once),
 	{}

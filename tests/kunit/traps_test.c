@@ -331,7 +331,7 @@ static void a_stack_is_not_streamed(struct kunit *test)
 	struct kmsg_dump_iter log;
 	u8 bytes[64] = {};
 
-	if (!is_vmalloc_addr(bytes))
+	if (!IS_ENABLED(CONFIG_VMAP_STACK))
 		kunit_skip(test, "the stack is in the linear map");
 	client = create(test, "client", false, false);
 	fixture_log_start(&log);
