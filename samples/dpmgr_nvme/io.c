@@ -28,15 +28,10 @@ struct dnvme_request {
 	bool takes_long;
 };
 
-static size_t slot_size(const struct dnvme_ctrl *ctrl)
-{
-	return ctrl->max_pages * PAGE_SIZE;
-}
-
 /* Of each I/O queue. */
 size_t dnvme_data_size(const struct dnvme_ctrl *ctrl)
 {
-	return ctrl->depth * slot_size(ctrl);
+	return ctrl->depth * dnvme_slot_size(ctrl);
 }
 
 /* ---- queues ------------------------------------------------------------ */
@@ -86,7 +81,7 @@ static void fill_lists(struct dnvme_queue *queue)
 	for (tag = 0; tag < ctrl->depth; tag++)
 		for (i = 1; i < ctrl->max_pages; i++)
 			queue->lists[tag].pages[i - 1] =
-				cpu_to_le64(queue->data_dma + tag * slot_size(ctrl) +
+				cpu_to_le64(queue->data_dma + tag * dnvme_slot_size(ctrl) +
 					    i * PAGE_SIZE);
 }
 
@@ -183,7 +178,7 @@ int dnvme_alloc_queues(struct dnvme_ctrl *ctrl)
  * Tell the controller of the commands that it wasn't told of yet. It may take a doorbell
  * that says the same again for an error. Context: @sq_lock is held.
  */
-static void ring(struct dnvme_queue *queue)
+void dnvme_ring(struct dnvme_queue *queue)
 {
 	if (queue->sq_told == queue->sq_tail)
 		return;
@@ -197,7 +192,7 @@ void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, boo
 	queue->sq[queue->sq_tail] = *cmd;
 	queue->sq_tail = (queue->sq_tail + 1) % DNVME_ENTRIES;
 	if (is_last)
-		ring(queue);
+		dnvme_ring(queue);
 }
 
 static void complete_one(struct dnvme_queue *queue, const struct nvme_completion *cqe)
@@ -344,13 +339,13 @@ void dnvme_free_irqs(struct dnvme_ctrl *ctrl)
 
 static void *slot_of(struct dnvme_queue *queue, struct request *rq)
 {
-	return queue->data + rq->tag * slot_size(queue->ctrl);
+	return queue->data + rq->tag * dnvme_slot_size(queue->ctrl);
 }
 
 static void set_up_rw(struct dnvme_queue *queue, struct request *rq,
 		      const struct dnvme_ns_identity *ns, struct nvme_command *cmd)
 {
-	dma_addr_t dma = queue->data_dma + rq->tag * slot_size(queue->ctrl);
+	dma_addr_t dma = queue->data_dma + rq->tag * dnvme_slot_size(queue->ctrl);
 	u32 bytes = blk_rq_bytes(rq), nr_pages = DIV_ROUND_UP(bytes, PAGE_SIZE);
 	bool is_write = req_op(rq) == REQ_OP_WRITE;
 
@@ -440,7 +435,7 @@ static void commit_rqs(struct blk_mq_hw_ctx *hctx)
 	struct dnvme_queue *queue = hctx->driver_data;
 
 	guard(spinlock)(&queue->sq_lock);
-	ring(queue);
+	dnvme_ring(queue);
 }
 
 /*
@@ -455,7 +450,7 @@ void dnvme_quiesce(struct dnvme_ctrl *ctrl)
 	blk_mq_quiesce_tagset(&ctrl->set);
 	for (id = 1; id <= ctrl->nr_queues; id++) {
 		guard(spinlock)(&ctrl->queues[id].sq_lock);
-		ring(&ctrl->queues[id]);
+		dnvme_ring(&ctrl->queues[id]);
 	}
 }
 

@@ -294,9 +294,9 @@ void dnvme_carried_complete(struct dnvme_queue *queue, u16 id, u16 status)
 		return;
 	if (carried->opcode == nvme_cmd_read && !status) {
 		size_t len = (size_t)carried->nr_blocks << lba_shift(ctrl, carried->nsid);
-		const void *data = queue->data + id * ctrl->max_pages * PAGE_SIZE;
+		const void *data = queue->data + id * dnvme_slot_size(ctrl);
 
-		len = min(len, ctrl->max_pages * PAGE_SIZE);
+		len = min(len, dnvme_slot_size(ctrl));
 		pci_info(ctrl->pdev, "carried: namespace %u: read of %u blocks at %llu: crc32 %08x\n",
 			 carried->nsid, carried->nr_blocks, carried->slba,
 			 ~crc32_le(~0, data, len));

@@ -199,6 +199,12 @@ struct dnvme_ctrl {
 	u32 nr_carried;
 };
 
+/* Bytes of data that a command has. */
+static inline size_t dnvme_slot_size(const struct dnvme_ctrl *ctrl)
+{
+	return ctrl->max_pages * PAGE_SIZE;
+}
+
 /* admin.c */
 int dnvme_disable(struct dnvme_ctrl *ctrl);
 int dnvme_enable(struct dnvme_ctrl *ctrl);
@@ -222,6 +228,7 @@ void dnvme_free_queue(struct dnvme_queue *queue);
 int dnvme_alloc_vectors(struct dnvme_ctrl *ctrl, u32 min, u32 nr_queues);
 int dnvme_request_irqs(struct dnvme_ctrl *ctrl);
 void dnvme_free_irqs(struct dnvme_ctrl *ctrl);
+void dnvme_ring(struct dnvme_queue *queue);
 void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool is_last);
 void dnvme_quiesce(struct dnvme_ctrl *ctrl);
 void dnvme_reap(struct dnvme_queue *queue);
