@@ -107,8 +107,7 @@ int dnvme_enable(struct dnvme_ctrl *ctrl)
 	return wait_ready(ctrl, NVME_CSTS_RDY);
 }
 
-/* Of a completion on the admin queue. Context: @cq_lock is held. */
-void dnvme_admin_complete(struct dnvme_ctrl *ctrl, const struct nvme_completion *cqe)
+static void complete_one(struct dnvme_ctrl *ctrl, const struct nvme_completion *cqe)
 {
 	if (cqe->command_id == DNVME_EVENT_ID) {
 		ctrl->event_result = le32_to_cpu(cqe->result.u32);
@@ -120,6 +119,18 @@ void dnvme_admin_complete(struct dnvme_ctrl *ctrl, const struct nvme_completion 
 	ctrl->admin_result = le32_to_cpu(cqe->result.u32);
 	ctrl->admin_status = le16_to_cpu(cqe->status) >> 1;
 	complete(&ctrl->admin_done);
+}
+
+/* The &dnvme_queue.complete of the admin queue. Context: @cq_lock is held. */
+void dnvme_admin_complete(struct dnvme_queue *queue, const struct nvme_completion *cqes,
+			  unsigned int nr)
+{
+	const struct nvme_completion *cqe;
+
+	for (cqe = cqes; cqe < cqes + nr; cqe++) {
+		if (dnvme_end_command(queue, cqe->command_id))
+			complete_one(queue->ctrl, cqe);
+	}
 }
 
 static int run_command(struct dnvme_ctrl *ctrl, struct nvme_command *cmd, u32 *result)

@@ -195,45 +195,34 @@ void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, boo
 		dnvme_ring(queue);
 }
 
-static void complete_one(struct dnvme_queue *queue, const struct nvme_completion *cqe)
+/* How many new completions are in a row: up to the end of @cq. */
+static unsigned int count_new(const struct dnvme_queue *queue)
 {
-	struct dnvme_ctrl *ctrl = queue->ctrl;
-	u16 status = le16_to_cpu(cqe->status) >> 1;
-	u16 id = cqe->command_id;
-	struct request *rq;
+	unsigned int head = queue->cq_head;
 
-	if (id >= BITS_PER_LONG || !test_and_clear_bit(id, &queue->in_flight)) {
-		pci_err(ctrl->pdev, "queue %u: completion of %u, which is not in flight\n",
-			queue->id, id);
-		return;
-	}
-	if (!queue->id) {
-		dnvme_admin_complete(ctrl, cqe);
-	} else if (ctrl->carried) {
-		dnvme_carried_complete(queue, id, status);
-	} else {
-		rq = blk_mq_tag_to_rq(ctrl->set.tags[queue->id - 1], id);
-		((struct dnvme_request *)blk_mq_rq_to_pdu(rq))->status = status;
-		blk_mq_complete_request(rq);
-	}
+	while (head < DNVME_ENTRIES &&
+	       (le16_to_cpu(READ_ONCE(queue->cq[head].status)) & 1) == queue->phase)
+		head++;
+	return head - queue->cq_head;
 }
 
-/* See what is complete. Context: any but NMI. */
+/* Complete the commands whose completions are there. Context: any but NMI. */
 void dnvme_reap(struct dnvme_queue *queue)
 {
-	struct nvme_completion *cqe;
 	bool any = false;
+	unsigned int nr;
 
 	guard(spinlock_irqsave)(&queue->cq_lock);
 	while (!queue->frozen) {
-		cqe = &queue->cq[queue->cq_head];
-		if ((le16_to_cpu(READ_ONCE(cqe->status)) & 1) != queue->phase)
+		nr = count_new(queue);
+		if (!nr)
 			break;
-		/* The phase says that the rest of it is there. */
+		/* The phase of each says that the rest of it is there. */
 		dma_rmb();
-		complete_one(queue, cqe);
+		queue->complete(queue, &queue->cq[queue->cq_head], nr);
 		any = true;
-		if (++queue->cq_head == DNVME_ENTRIES) {
+		queue->cq_head += nr;
+		if (queue->cq_head == DNVME_ENTRIES) {
 			queue->cq_head = 0;
 			queue->phase ^= 1;
 		}
@@ -470,6 +459,26 @@ static void complete_rq(struct request *rq)
 		}
 	}
 	blk_mq_end_request(rq, request->status ? BLK_STS_IOERR : BLK_STS_OK);
+}
+
+/* The &dnvme_queue.complete of I/O queues. Context: @cq_lock is held. */
+void dnvme_io_complete(struct dnvme_queue *queue, const struct nvme_completion *cqes,
+		       unsigned int nr)
+{
+	struct blk_mq_tag_set *set = &queue->ctrl->set;
+	const struct nvme_completion *cqe;
+	struct request *rq;
+
+	for (cqe = cqes; cqe < cqes + nr; cqe++) {
+		u16 tag = cqe->command_id;
+
+		if (!dnvme_end_command(queue, tag))
+			continue;
+		rq = blk_mq_tag_to_rq(set->tags[queue->id - 1], tag);
+		((struct dnvme_request *)blk_mq_rq_to_pdu(rq))->status =
+			le16_to_cpu(cqe->status) >> 1;
+		blk_mq_complete_request(rq);
+	}
 }
 
 /*

@@ -278,8 +278,8 @@ static u8 lba_shift(const struct dnvme_ctrl *ctrl, u32 nsid)
 	return 0;
 }
 
-/* What a command left in flight has come to. Context: @cq_lock is held. */
-void dnvme_carried_complete(struct dnvme_queue *queue, u16 id, u16 status)
+/* Log what a command left in flight has come to. Context: @cq_lock is held. */
+static void report_carried(struct dnvme_queue *queue, u16 id, u16 status)
 {
 	struct dnvme_ctrl *ctrl = queue->ctrl;
 	const struct dnvme_carried *carried;
@@ -305,6 +305,35 @@ void dnvme_carried_complete(struct dnvme_queue *queue, u16 id, u16 status)
 			 carried->nsid, carried->opcode, carried->nr_blocks,
 			 carried->slba, status);
 	}
+}
+
+/* The &dnvme_queue.complete of I/O queues while commands carried over are waited for. */
+static void complete_carried(struct dnvme_queue *queue, const struct nvme_completion *cqes,
+			     unsigned int nr)
+{
+	const struct nvme_completion *cqe;
+
+	for (cqe = cqes; cqe < cqes + nr; cqe++) {
+		u16 id = cqe->command_id;
+
+		if (dnvme_end_command(queue, id))
+			report_carried(queue, id, le16_to_cpu(cqe->status) >> 1);
+	}
+}
+
+/* From here on, completions on I/O queues are of this kernel's requests. */
+static void forget_carried(struct dnvme_ctrl *ctrl)
+{
+	u16 id;
+
+	for (id = 1; id <= DNVME_QUEUES_MAX; id++) {
+		struct dnvme_queue *queue = &ctrl->queues[id];
+
+		guard(spinlock_irqsave)(&queue->cq_lock);
+		queue->complete = dnvme_io_complete;
+	}
+	kvfree(ctrl->carried);
+	ctrl->carried = NULL;
 }
 
 static const char *check_registers(struct dnvme_ctrl *ctrl, const struct saved *saved)
@@ -414,6 +443,7 @@ static bool retrieve_queue(struct dnvme_ctrl *ctrl, u16 id, const struct saved_q
 					   dnvme_data_size(ctrl));
 		if (!queue->lists_buf || !queue->data_buf)
 			return false;
+		queue->complete = complete_carried;
 	}
 	queue->sq_tail = saved->sq_tail;
 	queue->sq_told = saved->sq_tail;
@@ -521,7 +551,6 @@ const char *dnvme_adopt(struct dnvme_ctrl *ctrl, bool was_master)
 	why = ctrl->carried ? adopt(ctrl, saved) : "there is no memory";
 	if (why)
 		dnvme_free_irqs(ctrl);
-	kvfree(ctrl->carried);
-	ctrl->carried = NULL;
+	forget_carried(ctrl);
 	return why;
 }

@@ -250,6 +250,7 @@ static struct dnvme_ctrl *create_ctrl(struct pci_dev *pdev)
 
 		queue->ctrl = ctrl;
 		queue->id = id;
+		queue->complete = id ? dnvme_io_complete : dnvme_admin_complete;
 		spin_lock_init(&queue->sq_lock);
 		spin_lock_init(&queue->cq_lock);
 	}

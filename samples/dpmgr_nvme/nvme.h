@@ -51,12 +51,14 @@ struct dnvme_lists {
  * @sq_tail: where the next one goes
  * @sq_told: what the controller was last told of that
  * @sq_doorbell: tells the controller
- * @cq_lock: protects @cq, @cq_head, @phase, @cq_doorbell and @frozen
+ * @cq_lock: protects @cq, @cq_head, @phase, @cq_doorbell, @frozen and @complete
  * @cq: completions
  * @cq_head: where the next one comes
  * @phase: which it then has
  * @cq_doorbell: tells the controller what was seen
  * @frozen: what comes is for the next kernel
+ * @complete: completes the commands of the @nr completions at @cqes; many at a time, since
+ *	an indirect call for each would cost too much
  * @in_flight: identifiers of the commands that the controller has; atomic bits
  * @data: where the data of command 0 is, then that of 1, and so on
  * @data_dma: the same for the controller
@@ -84,6 +86,8 @@ struct dnvme_queue {
 	u8 phase;
 	u32 __iomem *cq_doorbell;
 	bool frozen;
+	void (*complete)(struct dnvme_queue *queue, const struct nvme_completion *cqes,
+			 unsigned int nr);
 
 	unsigned long in_flight;
 
@@ -205,6 +209,19 @@ static inline size_t dnvme_slot_size(const struct dnvme_ctrl *ctrl)
 	return ctrl->max_pages * PAGE_SIZE;
 }
 
+/*
+ * End the command of a completion: its identifier is free for the next one. False if no such
+ * command is in flight. Context: @cq_lock is held.
+ */
+static inline bool dnvme_end_command(struct dnvme_queue *queue, u16 id)
+{
+	if (id < BITS_PER_LONG && test_and_clear_bit(id, &queue->in_flight))
+		return true;
+	pci_err(queue->ctrl->pdev, "queue %u: completion of %u, which is not in flight\n",
+		queue->id, id);
+	return false;
+}
+
 /* admin.c */
 int dnvme_disable(struct dnvme_ctrl *ctrl);
 int dnvme_enable(struct dnvme_ctrl *ctrl);
@@ -215,7 +232,8 @@ int dnvme_identify(struct dnvme_ctrl *ctrl);
 int dnvme_ask_for_queues(struct dnvme_ctrl *ctrl);
 int dnvme_create_queues(struct dnvme_ctrl *ctrl);
 void dnvme_ask_for_event(struct dnvme_ctrl *ctrl);
-void dnvme_admin_complete(struct dnvme_ctrl *ctrl, const struct nvme_completion *cqe);
+void dnvme_admin_complete(struct dnvme_queue *queue, const struct nvme_completion *cqes,
+			  unsigned int nr);
 void dnvme_event_work(struct work_struct *work);
 
 /* io.c */
@@ -234,6 +252,8 @@ void dnvme_quiesce(struct dnvme_ctrl *ctrl);
 void dnvme_reap(struct dnvme_queue *queue);
 void dnvme_reap_all(struct dnvme_ctrl *ctrl);
 bool dnvme_drain(struct dnvme_ctrl *ctrl, unsigned int milliseconds);
+void dnvme_io_complete(struct dnvme_queue *queue, const struct nvme_completion *cqes,
+		       unsigned int nr);
 int dnvme_add_disks(struct dnvme_ctrl *ctrl);
 void dnvme_fail_io(struct dnvme_ctrl *ctrl);
 void dnvme_del_disks(struct dnvme_ctrl *ctrl);
@@ -245,6 +265,5 @@ int dnvme_freeze(struct dpmgr_client *client);
 void dnvme_thaw(struct dpmgr_client *client);
 const char *dnvme_adopt(struct dnvme_ctrl *ctrl, bool was_master);
 bool dnvme_stays(const struct dnvme_ctrl *ctrl);
-void dnvme_carried_complete(struct dnvme_queue *queue, u16 id, u16 status);
 
 #endif /* DPMGR_NVME_H */
