@@ -3,9 +3,10 @@
  * A compact NVMe driver whose controller outlives the kernel: what its files share.
  *
  *	main.c	which device, where its memory comes from, probe to shutdown
- *	admin.c	the controller: registers, admin queue, identities, events
- *	io.c	I/O queues and disks
  *	keep.c	leaving the controller to the next kernel, and taking it over
+ *	io.c	requests and disks
+ *	admin.c	the controller: registers, admin commands, identities, events
+ *	queue.c	queues: memory, doorbells, interrupts, completions
  *
  * All that the controller reads commands from, or writes completions to, is in buffers
  * of one persistent client, which VTL0 never reaches. Data is in those of another.
@@ -222,6 +223,23 @@ static inline bool dnvme_end_command(struct dnvme_queue *queue, u16 id)
 	return false;
 }
 
+/* queue.c */
+u32 dnvme_max_queues(struct dnvme_ctrl *ctrl);
+int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id);
+int dnvme_alloc_queues(struct dnvme_ctrl *ctrl);
+void dnvme_keep_queues(struct dnvme_ctrl *ctrl, u32 nr_queues);
+void dnvme_set_up_queue(struct dnvme_queue *queue);
+void dnvme_free_queue(struct dnvme_queue *queue);
+int dnvme_alloc_vectors(struct dnvme_ctrl *ctrl, u32 min, u32 nr_queues);
+int dnvme_request_irqs(struct dnvme_ctrl *ctrl);
+void dnvme_free_irqs(struct dnvme_ctrl *ctrl);
+void dnvme_ring(struct dnvme_queue *queue);
+void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool is_last);
+void dnvme_reap(struct dnvme_queue *queue);
+void dnvme_reap_all(struct dnvme_ctrl *ctrl);
+bool dnvme_drain(struct dnvme_ctrl *ctrl, unsigned int milliseconds);
+size_t dnvme_data_size(const struct dnvme_ctrl *ctrl);
+
 /* admin.c */
 int dnvme_disable(struct dnvme_ctrl *ctrl);
 int dnvme_enable(struct dnvme_ctrl *ctrl);
@@ -237,28 +255,13 @@ void dnvme_admin_complete(struct dnvme_queue *queue, const struct nvme_completio
 void dnvme_event_work(struct work_struct *work);
 
 /* io.c */
-u32 dnvme_max_queues(struct dnvme_ctrl *ctrl);
-int dnvme_alloc_queue(struct dnvme_ctrl *ctrl, u16 id);
-int dnvme_alloc_queues(struct dnvme_ctrl *ctrl);
-void dnvme_keep_queues(struct dnvme_ctrl *ctrl, u32 nr_queues);
-void dnvme_set_up_queue(struct dnvme_queue *queue);
-void dnvme_free_queue(struct dnvme_queue *queue);
-int dnvme_alloc_vectors(struct dnvme_ctrl *ctrl, u32 min, u32 nr_queues);
-int dnvme_request_irqs(struct dnvme_ctrl *ctrl);
-void dnvme_free_irqs(struct dnvme_ctrl *ctrl);
-void dnvme_ring(struct dnvme_queue *queue);
-void dnvme_submit(struct dnvme_queue *queue, const struct nvme_command *cmd, bool is_last);
 void dnvme_quiesce(struct dnvme_ctrl *ctrl);
-void dnvme_reap(struct dnvme_queue *queue);
-void dnvme_reap_all(struct dnvme_ctrl *ctrl);
-bool dnvme_drain(struct dnvme_ctrl *ctrl, unsigned int milliseconds);
 void dnvme_io_complete(struct dnvme_queue *queue, const struct nvme_completion *cqes,
 		       unsigned int nr);
 int dnvme_add_disks(struct dnvme_ctrl *ctrl);
 void dnvme_fail_io(struct dnvme_ctrl *ctrl);
 void dnvme_del_disks(struct dnvme_ctrl *ctrl);
 void dnvme_fail_work(struct work_struct *work);
-size_t dnvme_data_size(const struct dnvme_ctrl *ctrl);
 
 /* keep.c */
 int dnvme_freeze(struct dpmgr_client *client);
