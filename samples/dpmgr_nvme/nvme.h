@@ -2,11 +2,14 @@
 /*
  * A compact NVMe driver whose controller outlives the kernel: what its files share.
  *
- *	main.c	which device, where its memory comes from, probe to shutdown
- *	keep.c	leaving the controller to the next kernel, and taking it over
- *	io.c	requests and disks
- *	admin.c	the controller: registers, admin commands, identities, events
- *	queue.c	queues: memory, doorbells, interrupts, completions
+ *	main.c	binds a device, makes its clients, and starts and stops all the rest.
+ *	keep.c	leaves a running controller to the next kernel, and takes it over.
+ *	io.c	makes commands of the block layer's requests, and has the disks.
+ *	admin.c	starts, stops and asks the controller, by registers and admin commands.
+ *	queue.c	has the queues: memory, doorbells, interrupts, commands in flight.
+ *
+ * A file calls only files below it in this list. What a completion means is for those above
+ * queue.c to say: see &dnvme_queue.complete.
  *
  * All that the controller reads commands from, or writes completions to, is in buffers
  * of one persistent client, which VTL0 never reaches. Data is in those of another.
