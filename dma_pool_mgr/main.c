@@ -29,6 +29,7 @@
 #include "power.h"
 #include "servicing.h"
 #include "sysfs.h"
+#include "version.h"
 #include "vtl_choose.h"
 #include "vtl_hyperv.h"
 
@@ -513,5 +514,5 @@ static void __exit dpmgr_exit(void)
 module_exit(dpmgr_exit);
 
 MODULE_DESCRIPTION("DMA pool manager for kernels that service themselves under running devices");
-MODULE_VERSION("1.0");
+MODULE_VERSION(DPMGR_VERSION);
 MODULE_LICENSE("GPL");

@@ -95,7 +95,7 @@ def whole_path(test, ranges, has_struct_pages):
                 expect(mode == "444", f"{name} has mode {mode}")
         with test.case("the module has a version, and no debug data"):
             version = guest.run("cat /sys/module/dma_pool_mgr/version").strip()
-            expect(re.fullmatch(r"\d+\.\d+", version), f"its version is {version!r}")
+            expect(re.fullmatch(r"\d+\.\d+\.\d+", version), f"its version is {version!r}")
             status, _ = guest.try_run("grep -q debug_info "
                                       "/lib/modules/$(uname -r)/updates/dma_pool_mgr.ko")
             expect(status, "it has debug data")
