@@ -404,7 +404,7 @@ build_modules()
 	echo "$kdir" > "$dir/.kdir"
 	MAKEFLAGS='' make -j"$(nproc)" -C "$kdir" M="$dir" ${V:+"V=$V"} \
 		CONFIG_DMA_POOL_MGR=m CONFIG_SAMPLE_DMA_POOL_MGR_DEMO=m \
-		CONFIG_SAMPLE_DMA_POOL_MGR_NVME=m \
+		CONFIG_SAMPLE_DMA_POOL_MGR_EDU=m CONFIG_SAMPLE_DMA_POOL_MGR_NVME=m \
 		${compiler:+"$compiler"} "$@" modules
 	strip_modules "$dir" "$compiler"
 }
