@@ -87,6 +87,13 @@ def install_program(guest_root, root, path):
             install(library, root, "lib/" + os.path.basename(library))
 
 
+def compile_program(name, root):
+    """Compile one of our own. It is static, so that any C library of the host will do."""
+    subprocess.run(["gcc-12", "-static", "-s", "-O2", "-Wall", "-Wextra", "-Werror",
+                    "-o", os.path.join(root, "usr/bin", name),
+                    os.path.join(HERE, "user", name + ".c")], check=True)
+
+
 def install_modules(kernel_root, modules, root):
     """Copy our modules and everything they depend on; index them for modprobe."""
     release = os.path.basename(kernel_root)
@@ -117,8 +124,9 @@ def install_modules(kernel_root, modules, root):
     subprocess.run(["depmod", "-b", root, release], check=True)
 
 
-def build(kernel_root, guest_root, modules, folder):
-    """Build the archive in FOLDER; return the paths of the kernel and of it."""
+def build(kernel_root, guest_root, modules, folder, programs=()):
+    """Build the archive in FOLDER, with PROGRAMS of user/; return the paths of the kernel
+    and of it."""
     release = os.path.basename(kernel_root)
     kernel = os.path.join(kernel_root, "boot", "vmlinuz-" + release)
     archive = os.path.join(folder, "initrd")
@@ -134,6 +142,8 @@ def build(kernel_root, guest_root, modules, folder):
     os.mkdir(os.path.join(root, "usr/bin"))
     for applet in ("modprobe", "rmmod", "insmod", "lsmod", "modinfo"):
         os.symlink("/bin/kmod", os.path.join(root, "sbin", applet))
+    for name in programs:
+        compile_program(name, root)
     install_modules(kernel_root, modules, root)
 
     # Not packed a second time: the guest's kernel is slow at this too.
