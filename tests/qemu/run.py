@@ -25,6 +25,7 @@ import scenarios_parameters  # noqa: F401
 import scenarios_power  # noqa: F401
 import scenarios_ranges  # noqa: F401
 import scenarios_reclaim  # noqa: F401
+import scenarios_samples  # noqa: F401
 import scenarios_servicing  # noqa: F401
 import scenarios_soak  # noqa: F401
 import scenarios_vtl  # noqa: F401
@@ -115,7 +116,7 @@ def main():
     kernel_root, guest_root, build, wanted, *modules = sys.argv[1:]
     folder = os.path.join(build, "qemu")
     image = initramfs.build(kernel_root, guest_root, modules,
-                            os.path.join(folder, "image"))
+                            os.path.join(folder, "image"), ["mapped"])
     names = list(SCENARIOS) if wanted == "all" else wanted.split(",")
     # A family: those that have its name and more.
     names = [name for one in names for name in
