@@ -20,7 +20,7 @@ FENCED = re.compile(r"^```(c|sh)\n(.*?)^```$", re.M | re.S)
 INDENTED = re.compile(r"^\.\. code-block:: (c|sh)\n\n((?:(?:[ \t]+.*)?\n)+)", re.M)
 # A literal block, and a line that ends a statement of C.
 LITERAL = re.compile(r"::\n\n((?:(?:[ \t]+.*)?\n)+)")
-STATEMENT = re.compile(r"\);$|^ +(?:return|struct) .*;$", re.M)
+STATEMENT = re.compile(r";$", re.M)
 
 
 def read(path):
