@@ -402,7 +402,7 @@ static bool must_freeze(struct dpmgr_client *client)
 	return false;
 }
 
-/* What came of a freeze. */
+/* Count the persistent clients by what a freeze has made of them. */
 struct tally {
 	unsigned int nr_refused;
 	unsigned int nr_kept;

@@ -286,14 +286,14 @@ EXPORT_SYMBOL_NS_GPL(dpmgr_preserve, DMA_POOL_MGR);
  * dpmgr_freeze() - freeze the clients that can be, and write a generation
  * @mgr: the manager
  *
- * It is not committed. Those that can't be frozen, and new ones, work on until a
- * commit or a kexec, which ask the former once more. A commit goes on where nobody can be
- * kept; this step, which is there to find that out, does not.
+ * The generation is not committed. Clients that can't be frozen, and new clients, work on.
+ * A commit or a kexec asks the refused clients once more. If every client is refused, this
+ * step fails; a commit saves their buffers as orphaned.
  *
  * Context: may sleep; holding no device's lock.
  * Return: as dpmgr_preserve(); -ECANCELED if a client can't be frozen and it is to be
- * all or nothing, or if there are clients and none of them can be. After a failure nobody
- * is frozen.
+ * all or nothing, or if there are clients and none of them can be frozen. After a failure
+ * no client is frozen.
  */
 int dpmgr_freeze(struct dpmgr *mgr)
 {

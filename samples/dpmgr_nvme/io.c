@@ -4,8 +4,8 @@
  * and says which part of the queue's data buffer is its own: data is copied in before the
  * command is given, and out after it is complete.
  *
- * Locking: a queue's @cq_lock is also for who takes the controller for failed: not while
- * the queue is frozen.
+ * Locking: a timeout holds a queue's @cq_lock while it decides whether the controller has
+ * failed. It does not decide so while the queue is frozen.
  */
 #include <linux/cleanup.h>
 #include <linux/blk-mq-pci.h>

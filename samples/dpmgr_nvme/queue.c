@@ -3,8 +3,8 @@
  * What a queue is: its memory, its doorbells, its interrupt, and the loop that sees
  * completions. What a command means is for others to say, in &dnvme_queue.complete.
  *
- * Locking: a queue's @sq_lock is for who submits, @cq_lock for who reaps, and neither
- * is taken inside the other. @in_flight is what the controller has: set before a command
+ * Locking: submission holds a queue's @sq_lock, reaping its @cq_lock, and neither is taken
+ * inside the other. @in_flight is what the controller has: set before a command
  * is submitted, cleared when its completion is seen.
  */
 #include <linux/cleanup.h>
@@ -231,7 +231,7 @@ static bool is_idle(struct dnvme_ctrl *ctrl)
 	u16 id;
 
 	for (id = 1; id <= ctrl->nr_queues; id++) {
-		/* Who has seen the last completion may still be busy with it. */
+		/* The CPU that has reaped the last completion may not have handled it yet. */
 		guard(spinlock_irqsave)(&ctrl->queues[id].cq_lock);
 		if (ctrl->queues[id].in_flight)
 			return false;

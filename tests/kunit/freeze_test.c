@@ -202,7 +202,7 @@ static void a_freeze_that_keeps_nobody_is_refused(struct kunit *test)
 	struct dpmgr_client *client, *second;
 	struct kmsg_dump_iter log;
 
-	/* Nobody is there to be refused. */
+	/* Without a client, no client is refused. */
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_freeze(f->mgr));
 	KUNIT_EXPECT_EQ(test, 0, dpmgr_unpreserve(f->mgr));
 

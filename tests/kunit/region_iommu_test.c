@@ -245,7 +245,7 @@ static void a_device_whose_window_is_in_use_cannot_join(struct kunit *test)
 	dpmgr_map_region_destroy(region);
 }
 
-/* A window after one that is in nobody's way, with RAM behind what a target lacks. */
+/* Only the second window overlaps an area, and only the second area is the target's. */
 static void each_window_of_a_newcomer_is_looked_at(struct kunit *test)
 {
 	struct dpmgr_map_region *ram = region_at(test, SZ_1G, SZ_1G, DPMGR_MAP_RAM);
